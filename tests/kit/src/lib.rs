@@ -1,0 +1,11 @@
+//! What tests start the world with: brokers, databases, whole meshes, and REST clients to use them.
+//!
+//! A test of one service takes [`Nats`] and [`database_url`]; a story across services takes a whole world.
+//! Everything starts on free ports, waits for conditions with deadlines, and ends with its value.
+
+mod database;
+mod nats;
+pub mod wait;
+
+pub use database::{DatabaseUrl, Engine, POSTGRES_VARIABLE, database_url};
+pub use nats::Nats;

@@ -1,0 +1,164 @@
+//! Databases of a test's own, on both engines.
+
+use std::{
+    env, fmt,
+    ops::Deref,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// Names the PostgreSQL cluster that tests may use, e.g. `postgres://test@127.0.0.1:5433`.
+/// `make test` sets it.
+pub const POSTGRES_VARIABLE: &str = "CARAVAN_TEST_POSTGRES";
+
+/// What a service keeps its data in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// A file of its own: the embedded default.
+    Sqlite,
+    /// A database in a shared cluster: what production runs.
+    Postgres,
+}
+
+/// An empty database that ends with the value. Reads as the URL that a service takes as `DATABASE_URL`.
+#[derive(Debug)]
+pub struct DatabaseUrl {
+    url: String,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    File { _folder: TempDir },
+    Cluster { cluster: String, name: String },
+}
+
+/// A new, empty database for one service.
+///
+/// `None` where the engine is PostgreSQL and no cluster is named by [`POSTGRES_VARIABLE`]: then the
+/// test is skipped, and says so.
+///
+/// # Panics
+/// Where a cluster is named and cannot be used.
+pub fn database_url(engine: Engine) -> Option<DatabaseUrl> {
+    match engine {
+        Engine::Sqlite => {
+            let folder = tempfile::Builder::new()
+                .prefix("caravan-db-")
+                .tempdir()
+                .expect("a temporary folder");
+            Some(DatabaseUrl {
+                url: format!("sqlite:{}", folder.path().join("test.db").display()),
+                place: Place::File { _folder: folder },
+            })
+        }
+        Engine::Postgres => {
+            let cluster = postgres()?;
+            let name = format!("t_{}", Uuid::now_v7().simple());
+            psql(&cluster, &format!("CREATE DATABASE {name}"));
+            Some(DatabaseUrl {
+                url: format!("{cluster}/{name}"),
+                place: Place::Cluster { cluster, name },
+            })
+        }
+    }
+}
+
+/// The cluster that tests may use; says that the test is skipped where there is none.
+pub(crate) fn postgres() -> Option<String> {
+    match env::var(POSTGRES_VARIABLE) {
+        Ok(cluster) if !cluster.is_empty() => Some(cluster.trim_end_matches('/').to_owned()),
+        _ => {
+            eprintln!(
+                "SKIPPED: {POSTGRES_VARIABLE} names no PostgreSQL cluster; `make test` makes one"
+            );
+            None
+        }
+    }
+}
+
+/// Runs one statement in the cluster's own database and answers the rows, one a line.
+///
+/// # Panics
+/// Where psql is missing or the statement fails.
+pub(crate) fn psql(cluster: &str, statement: &str) -> String {
+    let output = Command::new("psql")
+        .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
+        .args(["--command", statement])
+        .arg(format!("{cluster}/postgres"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("psql runs; `make test` installs it");
+    assert!(
+        output.status.success(),
+        "{statement}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+impl DatabaseUrl {
+    /// The database's file, where it is one.
+    pub fn path(&self) -> Option<&Path> {
+        self.url.strip_prefix("sqlite:").map(Path::new)
+    }
+}
+
+impl Deref for DatabaseUrl {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.url
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.url)
+    }
+}
+
+impl Drop for DatabaseUrl {
+    fn drop(&mut self) {
+        if let Place::Cluster { cluster, name } = &self.place {
+            psql(
+                cluster,
+                &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sqlite_file_has_a_folder_that_goes_with_it() {
+        let database = database_url(Engine::Sqlite).expect("SQLite is always there");
+        let folder = database
+            .path()
+            .and_then(Path::parent)
+            .expect("a file")
+            .to_owned();
+        assert!(folder.is_dir());
+        drop(database);
+        assert!(!folder.exists());
+    }
+
+    #[test]
+    fn a_postgres_database_goes_with_its_value() {
+        let Some(database) = database_url(Engine::Postgres) else {
+            return;
+        };
+        let (cluster, name) = database.rsplit_once('/').expect("a URL");
+        let (cluster, name) = (cluster.to_owned(), name.to_owned());
+        let count = format!("SELECT count(*) FROM pg_database WHERE datname = '{name}'");
+        assert_eq!(psql(&cluster, &count).trim(), "1");
+        drop(database);
+        assert_eq!(psql(&cluster, &count).trim(), "0");
+    }
+}
