@@ -1,0 +1,147 @@
+//! The public keys that tokens are checked with: fetched from identity, kept while identity is away.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwapOption;
+use contracts::caravan::identity::v1::{GetKeySetRequest, JsonWebKey, identity_service_client::IdentityServiceClient};
+use futures::{FutureExt as _, future::BoxFuture};
+use jsonwebtoken::DecodingKey;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::client::Channel;
+
+/// Shortest time between two fetches that unknown key ids ask for.
+const MIN_REFETCH: Duration = Duration::from_secs(5);
+/// Shortest time between two fetches while there are no keys at all.
+const MIN_RETRY: Duration = Duration::from_millis(250);
+/// Time between fetches that nobody asks for, so that withdrawn keys go.
+const REFRESH: Duration = Duration::from_secs(300);
+/// Most keys that a key set may have.
+const MAX_KEYS: usize = 32;
+
+/// Where the public keys come from.
+pub trait KeySource: Send + Sync + 'static {
+    /// Every key that tokens may be signed with.
+    ///
+    /// # Errors
+    /// The source cannot be reached.
+    fn key_set(&self) -> BoxFuture<'_, Result<Vec<JsonWebKey>, Status>>;
+}
+
+/// The keys of the identity service, by its GetKeySet.
+#[derive(Clone)]
+pub struct RemoteKeys(IdentityServiceClient<Channel>);
+
+impl RemoteKeys {
+    /// Keys by a channel to identity.
+    pub fn new(identity: Channel) -> Self {
+        Self(IdentityServiceClient::new(identity))
+    }
+}
+
+impl KeySource for RemoteKeys {
+    fn key_set(&self) -> BoxFuture<'_, Result<Vec<JsonWebKey>, Status>> {
+        let mut client = self.0.clone();
+        async move { Ok(client.get_key_set(GetKeySetRequest {}).await?.into_inner().keys) }.boxed()
+    }
+}
+
+/// Keys by id.
+pub(super) type Keys = HashMap<String, DecodingKey>;
+
+/// The cached keys of a source.
+pub(super) struct KeyCache {
+    source: Box<dyn KeySource>,
+    keys: ArcSwapOption<Keys>,
+    /// When the source was last asked. Held while it is asked, so that one asks for all.
+    asked: Mutex<Option<Instant>>,
+}
+
+impl KeyCache {
+    pub(super) fn new(source: impl KeySource) -> Self {
+        Self { source: Box::new(source), keys: ArcSwapOption::empty(), asked: Mutex::new(None) }
+    }
+
+    /// The key of an id; asks the source about an unknown one, but not more often than the limits say.
+    /// `Ok(None)`: there is no such key.
+    ///
+    /// # Errors
+    /// The source has never answered.
+    pub(super) async fn get(&self, kid: &str) -> Result<Option<DecodingKey>, Status> {
+        if let Some(key) = self.cached(kid) {
+            return Ok(Some(key));
+        }
+        let mut asked = self.asked.lock().await;
+        // Somebody else may have asked while this call waited.
+        if let Some(key) = self.cached(kid) {
+            return Ok(Some(key));
+        }
+        let have_some = self.keys.load().is_some();
+        let pause = if have_some { MIN_REFETCH } else { MIN_RETRY };
+        if asked.is_none_or(|asked| asked.elapsed() >= pause) {
+            *asked = Some(Instant::now());
+            match self.fetch().await {
+                Ok(()) => {}
+                Err(_) if have_some => {}
+                Err(error) => return Err(error),
+            }
+        } else if !have_some {
+            return Err(Status::unavailable("the keys that tokens are checked with are not there yet"));
+        }
+        Ok(self.cached(kid))
+    }
+
+    /// Keeps the keys fresh until the service stops, so that no request waits for them.
+    pub(super) async fn keep_fresh(&self, stop: CancellationToken) {
+        loop {
+            let fetched = {
+                let mut asked = self.asked.lock().await;
+                *asked = Some(Instant::now());
+                self.fetch().await.is_ok()
+            };
+            let pause = if fetched { REFRESH } else { MIN_REFETCH.min(MIN_RETRY * 4) };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Whether the key is among the cached ones.
+    pub(super) fn has(&self, kid: &str) -> bool {
+        self.keys.load().as_ref().is_some_and(|keys| keys.contains_key(kid))
+    }
+
+    fn cached(&self, kid: &str) -> Option<DecodingKey> {
+        self.keys.load().as_ref()?.get(kid).cloned()
+    }
+
+    async fn fetch(&self) -> Result<(), Status> {
+        let set = self.source.key_set().await.inspect_err(|status| {
+            tracing::debug!(code = ?status.code(), error = status.message(), "no key set");
+        })?;
+        let keys: Keys = set.iter().take(MAX_KEYS).filter_map(decoding_key).collect();
+        if keys.is_empty() {
+            tracing::warn!("the key set has no key that can be used");
+            return Err(Status::unavailable("the key set has no key that can be used"));
+        }
+        self.keys.store(Some(Arc::new(keys)));
+        Ok(())
+    }
+}
+
+/// A key of the one algorithm that is allowed; `None` for any other.
+fn decoding_key(key: &JsonWebKey) -> Option<(String, DecodingKey)> {
+    let usable = key.kty == "EC"
+        && key.crv == "P-256"
+        && (key.alg.is_empty() || key.alg == "ES256")
+        && (key.r#use.is_empty() || key.r#use == "sig")
+        && !key.kid.is_empty();
+    usable.then(|| DecodingKey::from_ec_components(&key.x, &key.y).ok()).flatten().map(|k| (key.kid.clone(), k))
+}

@@ -1,0 +1,10 @@
+//! Who calls, and whether they may: tokens of users and services, checked in every service itself.
+
+pub(crate) mod access;
+mod keys;
+mod seen;
+pub(crate) mod service_token;
+mod verifier;
+
+pub use keys::{KeySource, RemoteKeys};
+pub use verifier::{AUDIENCE, Claims, TOKEN_TYPE, TokenKind, Verifier, VerifyError};

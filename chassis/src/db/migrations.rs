@@ -1,0 +1,135 @@
+//! The tables that every service has beside its own.
+
+use sea_orm_migration::prelude::*;
+
+/// Migrations of the chassis' own tables; they are counted apart from the service's.
+pub(super) struct ChassisMigrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for ChassisMigrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(First)]
+    }
+
+    fn migration_table_name() -> DynIden {
+        Alias::new("caravan_migrations").into_iden()
+    }
+}
+
+struct First;
+
+impl MigrationName for First {
+    fn name(&self) -> &str {
+        "m0001_messaging"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for First {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for table in [outbox(), inbox(), dead_letters(), saga_barrier(), saga_epochs(), idempotency()] {
+            manager.create_table(table).await?;
+        }
+        // Small whatever the history: only what is still to be sent.
+        let unsent = "CREATE INDEX outbox_unsent ON outbox (id) WHERE sent_at_us IS NULL";
+        manager.get_connection().execute_unprepared(unsent).await?;
+        for (table, column) in [
+            ("outbox", "sent_at_us"),
+            ("inbox", "handled_at_us"),
+            ("saga_barrier", "created_at_us"),
+            ("saga_epochs", "seen_at_us"),
+            ("idempotency", "created_at_us"),
+        ] {
+            let index = format!("CREATE INDEX {table}_age ON {table} ({column})");
+            manager.get_connection().execute_unprepared(&index).await?;
+        }
+        Ok(())
+    }
+}
+
+fn table(name: &str) -> TableCreateStatement {
+    Table::create().table(Alias::new(name)).to_owned()
+}
+
+fn column(name: &str) -> ColumnDef {
+    ColumnDef::new(Alias::new(name))
+}
+
+fn key(columns: &[&str]) -> IndexCreateStatement {
+    let mut index = Index::create();
+    for column in columns {
+        index.col(Alias::new(*column));
+    }
+    index.primary().to_owned()
+}
+
+fn outbox() -> TableCreateStatement {
+    table("outbox")
+        .col(column("id").big_integer().not_null().auto_increment().primary_key())
+        .col(column("event_id").uuid().not_null())
+        .col(column("event_type").text().not_null())
+        .col(column("subject").text().not_null())
+        .col(column("aggregate_id").text().not_null())
+        .col(column("payload").blob().not_null())
+        .col(column("traceparent").text())
+        .col(column("request_id").text())
+        .col(column("occurred_at_us").big_integer().not_null())
+        .col(column("sent_at_us").big_integer())
+        .to_owned()
+}
+
+fn inbox() -> TableCreateStatement {
+    table("inbox")
+        .col(column("consumer").text().not_null())
+        .col(column("event_id").uuid().not_null())
+        .col(column("handled_at_us").big_integer().not_null())
+        .primary_key(&mut key(&["consumer", "event_id"]))
+        .to_owned()
+}
+
+fn dead_letters() -> TableCreateStatement {
+    table("dead_letters")
+        .col(column("consumer").text().not_null())
+        .col(column("event_id").uuid().not_null())
+        .col(column("subject").text().not_null())
+        .col(column("aggregate_id").text().not_null())
+        .col(column("event_type").text().not_null())
+        .col(column("payload").blob().not_null())
+        .col(column("code").text().not_null())
+        .col(column("error").text().not_null())
+        .col(column("attempts").big_integer().not_null())
+        .col(column("died_at_us").big_integer().not_null())
+        .primary_key(&mut key(&["consumer", "event_id"]))
+        .to_owned()
+}
+
+fn saga_barrier() -> TableCreateStatement {
+    table("saga_barrier")
+        .col(column("saga_id").uuid().not_null())
+        .col(column("step").text().not_null())
+        .col(column("operation").text().not_null())
+        .col(column("reply").blob())
+        .col(column("created_at_us").big_integer().not_null())
+        .primary_key(&mut key(&["saga_id", "step", "operation"]))
+        .to_owned()
+}
+
+fn saga_epochs() -> TableCreateStatement {
+    table("saga_epochs")
+        .col(column("saga_id").uuid().not_null().primary_key())
+        .col(column("epoch").big_integer().not_null())
+        .col(column("seen_at_us").big_integer().not_null())
+        .to_owned()
+}
+
+fn idempotency() -> TableCreateStatement {
+    table("idempotency")
+        .col(column("caller").text().not_null())
+        .col(column("method").text().not_null())
+        .col(column("key").text().not_null())
+        .col(column("request_hash").blob().not_null())
+        .col(column("reply").blob())
+        .col(column("created_at_us").big_integer().not_null())
+        .primary_key(&mut key(&["caller", "method", "key"]))
+        .to_owned()
+}

@@ -1,0 +1,145 @@
+//! The unit of work.
+//!
+//! [`Db::write`] is the only way to change a database. State, outbox rows, inbox claim, saga barrier and
+//! stored reply commit together or not at all. On SQLite concurrent units share a commit ([`writer`]); on
+//! PostgreSQL a unit is a transaction that is repeated after a lost race. No network call belongs inside.
+
+mod claim;
+mod error;
+mod metrics;
+mod migrations;
+mod once;
+mod open;
+mod tx;
+mod writer;
+
+use std::{future::Future, sync::Arc};
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, TransactionTrait};
+use sea_orm_migration::MigratorTrait;
+use tokio::sync::Notify;
+
+pub use error::Error;
+pub use tx::Tx;
+
+use tx::Notes;
+use writer::Writer;
+
+/// Most tries of a unit of work that PostgreSQL gave up in favour of another one.
+const MAX_TRIES: u32 = 5;
+
+/// A service's database. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: Engine,
+    read: DatabaseConnection,
+    events: Notify,
+}
+
+enum Engine {
+    Sqlite(Writer),
+    Postgres(DatabaseConnection),
+}
+
+impl Db {
+    /// Opens the database at `url` (`sqlite:PATH` or `postgres://...`) and migrates it: the chassis' tables,
+    /// then the service's.
+    ///
+    /// # Errors
+    /// The database cannot be reached, a migration fails, or the schema is newer than this program.
+    pub async fn open<M: MigratorTrait>(url: &str) -> Result<Self, DbErr> {
+        let (engine, read) = if url.starts_with("sqlite:") {
+            let pools = open::sqlite::<M>(url).await?;
+            (Engine::Sqlite(Writer::start(pools.write)), pools.read)
+        } else {
+            let pools = open::postgres::<M>(url).await?;
+            (Engine::Postgres(pools.write), pools.read)
+        };
+        Ok(Self { shared: Arc::new(Shared { engine, read, events: Notify::new() }) })
+    }
+
+    /// For queries outside of units of work. It sees what is committed.
+    pub fn read(&self) -> &DatabaseConnection {
+        &self.shared.read
+    }
+
+    /// Runs a unit of work and answers once the disk has it.
+    ///
+    /// `unit` may run more than once (PostgreSQL gives up one of two that collide), so it borrows what it
+    /// captures. Its own error undoes it, and nothing else.
+    ///
+    /// # Errors
+    /// The unit's own, or an [`Error`]: the commit failed, the queue is full, the unit took too long.
+    pub async fn write<T, E, F, Fut>(&self, unit: F) -> Result<T, E>
+    where
+        E: From<Error>,
+        F: FnMut(Tx) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let (value, notes) = match &self.shared.engine {
+            Engine::Sqlite(writer) => writer.write(unit).await?,
+            Engine::Postgres(pool) => transact(pool, unit).await?,
+        };
+        if notes.wrote_events() {
+            self.shared.events.notify_one();
+        }
+        Ok(value)
+    }
+
+    /// Waits until a unit of work has written events since the last call.
+    pub(crate) async fn events_written(&self) {
+        self.shared.events.notified().await;
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// What keeps it from answering.
+    pub async fn ping(&self) -> Result<(), DbErr> {
+        self.read().execute_unprepared("SELECT 1").await.map(drop)
+    }
+}
+
+/// A unit of work as a transaction of its own.
+async fn transact<T, E, F, Fut>(pool: &DatabaseConnection, mut unit: F) -> Result<(T, Arc<Notes>), E>
+where
+    E: From<Error>,
+    F: FnMut(Tx) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    let mut tries = 1;
+    loop {
+        let transaction = pool.begin().await.map_err(Error::from)?;
+        let (tx, notes) = Tx::new(transaction);
+        let result = unit(tx.clone()).await;
+        let transaction = tx.into_inner().ok_or_else(|| Error::Corrupt("a unit of work kept its transaction".into()))?;
+        let error = match result {
+            Ok(value) => match transaction.commit().await {
+                Ok(()) => {
+                    metrics::commit();
+                    metrics::unit();
+                    return Ok((value, notes));
+                }
+                Err(error) if error::is_lost_race(&error) => Error::Conflict.into(),
+                Err(error) => return Err(Error::Commit(Arc::new(error)).into()),
+            },
+            Err(error) => {
+                // A connection that cannot even roll back is broken; the unit's error says more.
+                let _ = transaction.rollback().await;
+                if !notes.lost_race() {
+                    return Err(error);
+                }
+                error
+            }
+        };
+        if tries == MAX_TRIES {
+            return Err(error);
+        }
+        tries += 1;
+    }
+}
+

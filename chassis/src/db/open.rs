@@ -1,0 +1,102 @@
+//! Opening a database: pools, pragmas and timeouts of both engines, and migrations.
+
+use std::{path::Path, time::Duration};
+
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr,
+    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
+use sea_orm_migration::MigratorTrait;
+
+use super::migrations::ChassisMigrator;
+
+/// Connections that read on SQLite. Writing has one of its own.
+const SQLITE_READERS: u32 = 4;
+/// Connections to PostgreSQL, for reading and writing.
+const POSTGRES_CONNECTIONS: u32 = 16;
+/// Longest wait for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait of SQLite for a lock that another process holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest time of one statement on PostgreSQL, in milliseconds.
+const STATEMENT_TIMEOUT_MS: u32 = 10_000;
+/// Longest wait for a row lock on PostgreSQL, in milliseconds.
+const LOCK_TIMEOUT_MS: u32 = 5_000;
+/// Key of the lock that keeps replicas from migrating at once ("caravan").
+const MIGRATION_LOCK: i64 = 0x0063_6172_6176_616e;
+
+/// The connections of one database.
+pub(super) struct Pools {
+    pub(super) write: DatabaseConnection,
+    pub(super) read: DatabaseConnection,
+}
+
+/// Opens SQLite (`sqlite:PATH`), migrated.
+pub(super) async fn sqlite<M: MigratorTrait>(url: &str) -> Result<Pools, DbErr> {
+    if let Some(folder) = Path::new(url.trim_start_matches("sqlite:").trim_start_matches("//")).parent() {
+        std::fs::create_dir_all(folder).map_err(|error| DbErr::Custom(format!("{}: {error}", folder.display())))?;
+    }
+    let mut options = base_options(url, 1);
+    options.map_sqlx_sqlite_opts(|options| {
+        options
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true)
+    });
+    let write = Database::connect(options).await?;
+    migrate::<M>(&write).await?;
+
+    let mut options = base_options(url, SQLITE_READERS);
+    options.map_sqlx_sqlite_opts(|options| options.read_only(true).busy_timeout(BUSY_TIMEOUT));
+    let read = Database::connect(options).await?;
+    Ok(Pools { write, read })
+}
+
+/// Opens PostgreSQL (`postgres://...`), migrated.
+pub(super) async fn postgres<M: MigratorTrait>(url: &str) -> Result<Pools, DbErr> {
+    let single = Database::connect(postgres_options(url, 1)).await?;
+    single.execute_unprepared(&format!("SELECT pg_advisory_lock({MIGRATION_LOCK})")).await?;
+    let migrated = migrate::<M>(&single).await;
+    single.close().await?; // Ends the session, and with it the lock.
+    migrated?;
+
+    let write = Database::connect(postgres_options(url, POSTGRES_CONNECTIONS)).await?;
+    Ok(Pools { read: write.clone(), write })
+}
+
+fn base_options(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url.to_owned());
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .sqlx_logging(false);
+    options
+}
+
+fn postgres_options(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = base_options(url, connections);
+    options.idle_timeout(Duration::from_secs(600)).test_before_acquire(true);
+    options.map_sqlx_postgres_opts(|options| {
+        options.options([
+            ("statement_timeout", STATEMENT_TIMEOUT_MS.to_string()),
+            ("lock_timeout", LOCK_TIMEOUT_MS.to_string()),
+            ("client_min_messages", "warning".to_owned()),
+        ])
+    });
+    options
+}
+
+/// Applies the chassis' migrations and the service's. Refuses a schema that knows more than this program.
+async fn migrate<M: MigratorTrait>(connection: &DatabaseConnection) -> Result<(), DbErr> {
+    ChassisMigrator::up(connection, None).await?;
+    M::up(connection, None).await?;
+    if connection.get_database_backend() == DbBackend::Sqlite {
+        // Statistics for the planner; cheap where nothing changed.
+        connection.execute_unprepared("PRAGMA optimize").await?;
+    }
+    Ok(())
+}

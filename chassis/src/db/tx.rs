@@ -1,0 +1,90 @@
+//! The handle that a unit of work writes through.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use sea_orm::{
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement, prelude::async_trait,
+};
+
+use super::error::is_lost_race;
+
+/// A unit of work that is under way. Store functions take `&Tx`.
+///
+/// Nothing written through it is kept before `Db::write` has answered `Ok`.
+#[derive(Clone, Debug)]
+pub struct Tx {
+    transaction: Arc<DatabaseTransaction>,
+    notes: Arc<Notes>,
+}
+
+/// What the unit of work did, for whoever commits it.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    lost_race: AtomicBool,
+    wrote_events: AtomicBool,
+}
+
+impl Notes {
+    pub(super) fn lost_race(&self) -> bool {
+        self.lost_race.load(Relaxed)
+    }
+
+    pub(super) fn wrote_events(&self) -> bool {
+        self.wrote_events.load(Relaxed)
+    }
+}
+
+impl Tx {
+    pub(super) fn new(transaction: DatabaseTransaction) -> (Self, Arc<Notes>) {
+        let notes = Arc::new(Notes::default());
+        (Self { transaction: Arc::new(transaction), notes: notes.clone() }, notes)
+    }
+
+    /// The transaction itself, once the unit of work has let go of every other handle to it.
+    pub(super) fn into_inner(self) -> Option<DatabaseTransaction> {
+        Arc::into_inner(self.transaction)
+    }
+
+    /// Wakes the relay after the commit.
+    pub(crate) fn note_event(&self) {
+        self.notes.wrote_events.store(true, Relaxed);
+    }
+
+    /// A statement of this database's dialect; parameters are `$1`, `$2`, ...
+    pub(crate) fn statement(&self, sql: &str, values: impl IntoIterator<Item = sea_orm::Value>) -> Statement {
+        Statement::from_sql_and_values(self.get_database_backend(), sql, values)
+    }
+
+    fn noted<T>(&self, result: Result<T, DbErr>) -> Result<T, DbErr> {
+        if result.as_ref().is_err_and(is_lost_race) {
+            self.notes.lost_race.store(true, Relaxed);
+        }
+        result
+    }
+}
+
+#[async_trait::async_trait]
+impl ConnectionTrait for Tx {
+    fn get_database_backend(&self) -> DbBackend {
+        self.transaction.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.noted(self.transaction.execute_raw(statement).await)
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.noted(self.transaction.execute_unprepared(sql).await)
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.noted(self.transaction.query_one_raw(statement).await)
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.noted(self.transaction.query_all_raw(statement).await)
+    }
+}

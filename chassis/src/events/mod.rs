@@ -1,0 +1,47 @@
+//! Events as they travel: streams, headers, deliveries and the consumers that handle them.
+
+mod consumer;
+mod dead_letter;
+pub(crate) mod header;
+pub(crate) mod stream;
+
+use bytes::Bytes;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+pub use consumer::{Consumer, consumer, raw_consumer};
+
+/// An event that arrived.
+#[derive(Clone, Debug)]
+pub struct Delivery<M> {
+    /// The durable consumer that it was delivered to, `<service>-<name>`.
+    pub consumer: String,
+    /// Unique for each event; the same when it is delivered again.
+    pub event_id: Uuid,
+    /// `<service>.<aggregate>.<participle>.v1`
+    pub subject: String,
+    /// The full name of the event's message.
+    pub event_type: String,
+    /// The aggregate that it tells about.
+    pub aggregate_id: String,
+    /// When it happened.
+    pub time: OffsetDateTime,
+    /// What happened.
+    pub message: M,
+}
+
+impl Delivery<Bytes> {
+    /// The same delivery with its payload read as `M`.
+    fn decode<M: prost::Message + Default>(self) -> Result<Delivery<M>, prost::DecodeError> {
+        let message = M::decode(self.message)?;
+        Ok(Delivery {
+            consumer: self.consumer,
+            event_id: self.event_id,
+            subject: self.subject,
+            event_type: self.event_type,
+            aggregate_id: self.aggregate_id,
+            time: self.time,
+            message,
+        })
+    }
+}

@@ -1,0 +1,238 @@
+//! Publishes the outbox: one event in flight per aggregate, many aggregates at once.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_nats::{HeaderMap, jetstream};
+use futures::{StreamExt as _, stream::FuturesUnordered};
+use opentelemetry::{global, metrics::Counter};
+use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
+use time::format_description::well_known::Rfc3339;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    clock,
+    db::{Db, Error},
+    events::{header, stream},
+};
+
+/// Most rows that are read at a time.
+const MAX_BATCH_ROWS: usize = 512;
+/// Most aggregates that are published at the same time.
+const MAX_AGGREGATES_IN_FLIGHT: usize = 256;
+/// Most published rows that wait to be marked as sent.
+const MAX_UNMARKED_ROWS: usize = 2048;
+/// Longest time that published rows wait to be marked. A crash in between only sends them again.
+const MARK_INTERVAL: Duration = Duration::from_millis(200);
+/// How often the outbox is looked at although nobody said that it has news.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest wait for the broker's acknowledgement.
+const ACK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Wait after a failed round, so that a broker that is away is not asked in a tight loop.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// One unsent row.
+#[derive(Debug, FromQueryResult)]
+struct Row {
+    id: i64,
+    event_id: Uuid,
+    event_type: String,
+    subject: String,
+    aggregate_id: String,
+    payload: Vec<u8>,
+    traceparent: Option<String>,
+    request_id: Option<String>,
+    occurred_at_us: i64,
+}
+
+/// What a round of publishing came to.
+struct Round {
+    /// Rows that the broker has.
+    sent: Vec<i64>,
+    failed: bool,
+}
+
+/// Publishes a service's outbox to its stream.
+pub struct Relay {
+    db: Db,
+    jetstream: jetstream::Context,
+    service: Arc<str>,
+    /// Published but not yet marked as sent.
+    unmarked: HashSet<i64>,
+    oldest_unmarked: Option<Instant>,
+    published: Counter<u64>,
+}
+
+impl Relay {
+    /// A relay of `service`'s outbox.
+    pub fn new(db: Db, jetstream: jetstream::Context, service: &str) -> Self {
+        let published = global::meter("caravan")
+            .u64_counter("caravan_outbox_published")
+            .with_description("Events that the broker acknowledged")
+            .build();
+        let (unmarked, oldest_unmarked) = (HashSet::new(), None);
+        Self { db, jetstream, service: service.into(), unmarked, oldest_unmarked, published }
+    }
+
+    /// Publishes until `cancel`, then marks what the broker has and ends.
+    pub async fn run(mut self, cancel: CancellationToken) {
+        if cancel.run_until_cancelled(stream::ensure_until_done(&self.jetstream, &self.service)).await.is_none() {
+            return;
+        }
+        while !cancel.is_cancelled() {
+            let pause = match self.step().await {
+                Ok(true) => continue,
+                Ok(false) => self.until_mark().min(POLL_INTERVAL),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "outbox could not be published; trying again");
+                    RETRY_PAUSE
+                }
+            };
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = self.db.events_written() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        if let Err(error) = self.mark().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "sent events were not marked; they will be sent again");
+        }
+    }
+
+    /// Publishes what is there and marks what is due. Whether there may be more at once.
+    async fn step(&mut self) -> Result<bool, Error> {
+        let rows = self.unsent().await?;
+        let full = rows.len() >= MAX_BATCH_ROWS;
+        let any = !rows.is_empty();
+        let round = publish(&self.jetstream, &self.service, rows).await;
+        self.published.add(round.sent.len() as u64, &[]);
+        if !round.sent.is_empty() {
+            self.oldest_unmarked.get_or_insert_with(Instant::now);
+            self.unmarked.extend(&round.sent);
+        }
+        if self.unmarked.len() >= MAX_UNMARKED_ROWS || self.until_mark().is_zero() {
+            self.mark().await?;
+        }
+        if round.failed {
+            // The stream may be gone with the broker's disk.
+            if let Err(error) = stream::ensure(&self.jetstream, &self.service).await {
+                tracing::warn!(%error, "the event stream cannot be reached");
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+        Ok(full || (any && !round.failed))
+    }
+
+    fn until_mark(&self) -> Duration {
+        self.oldest_unmarked.map_or(POLL_INTERVAL, |oldest| MARK_INTERVAL.saturating_sub(oldest.elapsed()))
+    }
+
+    /// Unsent rows in their order, without those that only wait for their mark.
+    async fn unsent(&self) -> Result<Vec<Row>, Error> {
+        let connection = self.db.read();
+        let limit = (MAX_BATCH_ROWS + self.unmarked.len()) as i64;
+        let statement = Statement::from_sql_and_values(
+            connection.get_database_backend(),
+            "SELECT id, event_id, event_type, subject, aggregate_id, payload, traceparent, request_id, occurred_at_us \
+             FROM outbox WHERE sent_at_us IS NULL ORDER BY id LIMIT $1",
+            [limit.into()],
+        );
+        let mut rows = Row::find_by_statement(statement).all(connection).await?;
+        rows.retain(|row| !self.unmarked.contains(&row.id));
+        Ok(rows)
+    }
+
+    /// Marks what the broker has.
+    async fn mark(&mut self) -> Result<(), Error> {
+        if self.unmarked.is_empty() {
+            return Ok(());
+        }
+        // Digits and commas only, so that one statement of any length needs no list of parameters.
+        let ids = self.unmarked.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+        let sql = format!("UPDATE outbox SET sent_at_us = $1 WHERE id IN ({ids})");
+        let sql = &sql;
+        self.db
+            .write(|tx| async move {
+                tx.execute_raw(tx.statement(sql, [clock::now_us().into()])).await.map_err(Error::from)?;
+                Ok::<_, Error>(())
+            })
+            .await?;
+        self.unmarked.clear();
+        self.oldest_unmarked = None;
+        Ok(())
+    }
+}
+
+/// Publishes rows: those of one aggregate one after another, up to the first that fails.
+async fn publish(jetstream: &jetstream::Context, service: &str, rows: Vec<Row>) -> Round {
+    let mut aggregates: HashMap<String, VecDeque<Row>> = HashMap::new();
+    let mut order = Vec::new();
+    for row in rows {
+        let queue = aggregates.entry(row.aggregate_id.clone()).or_insert_with(|| {
+            order.push(row.aggregate_id.clone());
+            VecDeque::new()
+        });
+        queue.push_back(row);
+    }
+    let mut waiting = order.into_iter().filter_map(|aggregate| aggregates.remove(&aggregate)).collect::<VecDeque<_>>();
+    let mut in_flight = FuturesUnordered::new();
+    let mut round = Round { sent: Vec::new(), failed: false };
+    loop {
+        while in_flight.len() < MAX_AGGREGATES_IN_FLIGHT {
+            let Some(queue) = waiting.pop_front() else { break };
+            in_flight.push(publish_in_order(jetstream, service, queue));
+        }
+        let Some((sent, failed)) = in_flight.next().await else { return round };
+        round.sent.extend(sent);
+        round.failed |= failed;
+    }
+}
+
+async fn publish_in_order(jetstream: &jetstream::Context, service: &str, rows: VecDeque<Row>) -> (Vec<i64>, bool) {
+    let mut sent = Vec::new();
+    for row in rows {
+        let id = row.id;
+        if let Err(error) = publish_one(jetstream, service, row).await {
+            tracing::warn!(%error, "event was not published; trying again");
+            return (sent, true);
+        }
+        sent.push(id);
+    }
+    (sent, false)
+}
+
+async fn publish_one(jetstream: &jetstream::Context, service: &str, row: Row) -> Result<(), String> {
+    let mut headers = HeaderMap::new();
+    let id = row.event_id.to_string();
+    headers.insert(header::MESSAGE_ID, id.as_str());
+    headers.insert(header::ID, id.as_str());
+    headers.insert(header::SPEC_VERSION, "1.0");
+    headers.insert(header::SOURCE, format!("/caravan/{service}"));
+    headers.insert(header::TYPE, row.event_type);
+    headers.insert(header::SUBJECT, row.aggregate_id);
+    headers.insert(header::CONTENT_TYPE, "application/protobuf");
+    if let Ok(time) = clock::from_us(row.occurred_at_us).format(&Rfc3339) {
+        headers.insert(header::TIME, time);
+    }
+    if let Some(traceparent) = row.traceparent {
+        headers.insert(header::TRACEPARENT, traceparent);
+    }
+    if let Some(request_id) = row.request_id {
+        headers.insert(header::REQUEST_ID, request_id);
+    }
+    let publish = async {
+        let ack = jetstream.publish_with_headers(row.subject, headers, row.payload.into()).await;
+        // An error in the acknowledgement comes as an error here, whatever sequence it carries.
+        ack.map_err(|error| error.to_string())?.await.map_err(|error| error.to_string())
+    };
+    match tokio::time::timeout(ACK_TIMEOUT, publish).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err("no acknowledgement in time".to_owned()),
+    }
+}

@@ -1,0 +1,251 @@
+//! One flat JSON object a line, the way the mesh's logs are read by machines.
+
+use std::{fmt, io::Write as _, sync::Arc};
+
+use serde_json::Value;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id, Record},
+};
+use tracing_subscriber::{fmt::MakeWriter, layer::Context, registry::LookupSpan};
+
+/// Keys that the line itself has; an event's field of the same name gets a prefix.
+const OWN_KEYS: [&str; 7] = ["timestamp", "level", "service", "target", "message", "trace_id", "request_id"];
+
+/// Writes each event as a line with the `trace_id` and `request_id` of the spans around it.
+pub(super) struct JsonLines<W> {
+    service: Value,
+    writer: W,
+}
+
+impl<W> JsonLines<W> {
+    pub(super) fn new(service: &str, writer: W) -> Self {
+        Self { service: service.into(), writer }
+    }
+}
+
+/// The ids that a span and everything within it log.
+#[derive(Clone, Debug, Default)]
+struct Ids {
+    trace_id: Option<Arc<str>>,
+    request_id: Option<Arc<str>>,
+}
+
+impl Ids {
+    fn set(&mut self, name: &str, value: &str) {
+        match name {
+            "trace_id" => self.trace_id = Some(value.into()),
+            "request_id" => self.request_id = Some(value.into()),
+            _ => {}
+        }
+    }
+}
+
+impl Visit for Ids {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.set(field.name(), value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if matches!(field.name(), "trace_id" | "request_id") {
+            self.set(field.name(), &format!("{value:?}"));
+        }
+    }
+}
+
+impl<S, W> tracing_subscriber::Layer<S> for JsonLines<W>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + 'static,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let mut ids = span
+            .parent()
+            .and_then(|parent| parent.extensions().get::<Ids>().cloned())
+            .unwrap_or_default();
+        attributes.record(&mut ids);
+        span.extensions_mut().insert(ids);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        if let Some(span) = context.span(id)
+            && let Some(ids) = span.extensions_mut().get_mut::<Ids>()
+        {
+            values.record(ids);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let ids = context
+            .event_span(event)
+            .and_then(|span| span.extensions().get::<Ids>().cloned())
+            .unwrap_or_default();
+        let mut line = Line::default();
+        event.record(&mut line);
+        let target = line.target.take();
+        let metadata = event.metadata();
+        let now = OffsetDateTime::now_utc();
+        let now = now.replace_nanosecond(now.microsecond() * 1000).unwrap_or(now);
+
+        let mut text = String::with_capacity(256);
+        push(&mut text, "timestamp", &now.format(&Rfc3339).unwrap_or_default().into());
+        push(&mut text, "level", &metadata.level().as_str().into());
+        push(&mut text, "service", &self.service);
+        push(&mut text, "target", &target.unwrap_or_else(|| metadata.target().to_owned()).into());
+        push(&mut text, "message", &line.message.into());
+        if let Some(id) = ids.trace_id {
+            push(&mut text, "trace_id", &(*id).into());
+        }
+        if let Some(id) = ids.request_id {
+            push(&mut text, "request_id", &(*id).into());
+        }
+        for (name, value) in line.fields {
+            let name = if OWN_KEYS.contains(&name) { format!("field_{name}") } else { name.to_owned() };
+            push(&mut text, &name, &value);
+        }
+        text.push_str("}\n");
+        // A closed stdout must not stop the service.
+        let _ = self.writer.make_writer_for(metadata).write_all(text.as_bytes());
+    }
+}
+
+/// Adds a member, after `{` or `,`.
+fn push(text: &mut String, name: &str, value: &Value) {
+    use fmt::Write as _;
+
+    text.push(if text.is_empty() { '{' } else { ',' });
+    // Writing to a String cannot fail.
+    let _ = write!(text, "{}:{value}", Value::from(name));
+}
+
+/// An event's fields.
+#[derive(Default)]
+struct Line {
+    message: String,
+    target: Option<String>,
+    fields: Vec<(&'static str, Value)>,
+}
+
+impl Line {
+    fn set(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(text)) => self.message = text,
+            ("message", other) => self.message = other.to_string(),
+            // What the bridge from the `log` crate adds.
+            ("log.target", Value::String(target)) => self.target = Some(target),
+            (name, _) if name.starts_with("log.") => {}
+            (name, value) => self.fields.push((name, value)),
+        }
+    }
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.set(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.set(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.set(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.set(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.set(field, value.into());
+    }
+
+    fn record_error(&mut self, field: &Field, error: &(dyn std::error::Error + 'static)) {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            // Many errors repeat their cause in their own text.
+            if !text.contains(&cause_text) {
+                text = format!("{text}: {cause_text}");
+            }
+            source = cause.source();
+        }
+        self.set(field, text.into());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.set(field, format!("{value:?}").into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn lines(f: impl FnOnce()) -> Vec<Value> {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let lines = JsonLines::new("ordering", move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), f);
+        let bytes = buffer.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_line_is_flat_and_typed() {
+        let error = io::Error::other("disk \"full\"");
+        let lines = lines(|| {
+            tracing::info!(n = 3, yes = true, level = "mine", error = &error as &dyn std::error::Error, "hello\nyou");
+        });
+        let line = &lines[0];
+        assert_eq!(line["message"], "hello\nyou");
+        assert_eq!(line["level"], "INFO");
+        assert_eq!(line["service"], "ordering");
+        assert_eq!(line["n"], 3);
+        assert_eq!(line["yes"], true);
+        assert_eq!(line["field_level"], "mine");
+        assert_eq!(line["error"], "disk \"full\"");
+        assert!(OffsetDateTime::parse(line["timestamp"].as_str().unwrap(), &Rfc3339).is_ok());
+        assert!(line.get("request_id").is_none());
+    }
+
+    #[test]
+    fn ids_reach_every_line_within_the_span() {
+        let lines = lines(|| {
+            let span = tracing::info_span!("rpc", request_id = "r-1", trace_id = tracing::field::Empty);
+            span.record("trace_id", tracing::field::display("t-1"));
+            span.in_scope(|| tracing::info_span!("inner").in_scope(|| tracing::warn!("deep")));
+            tracing::info!(parent: &span, "named");
+        });
+        for line in &lines {
+            assert_eq!(line["request_id"], "r-1");
+            assert_eq!(line["trace_id"], "t-1");
+        }
+        assert_eq!(lines.len(), 2);
+    }
+}
