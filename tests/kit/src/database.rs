@@ -80,6 +80,20 @@ pub(crate) fn postgres() -> Option<String> {
     }
 }
 
+/// Removes every database of the cluster whose name starts with `prefix`, whoever is connected.
+pub(crate) fn drop_databases(cluster: &str, prefix: &str) {
+    let names = psql(
+        cluster,
+        &format!("SELECT datname FROM pg_database WHERE starts_with(datname, '{prefix}')"),
+    );
+    for name in names.lines() {
+        psql(
+            cluster,
+            &format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"),
+        );
+    }
+}
+
 /// Runs one statement in the cluster's own database and answers the rows, one a line.
 ///
 /// # Panics

@@ -1,0 +1,361 @@
+//! A whole mesh with its people, its stock and its money.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use crate::{
+    database::{self, Engine, postgres},
+    ledger::Ledger,
+    mesh::{Mesh, Process, caravan, signal},
+    ports::PortBlock,
+    rest::Rest,
+    shop::{Customer, Stock},
+    wait::until,
+};
+
+/// Lines of the log that a failed test shows.
+const LOG_TAIL_LINES: usize = 40;
+
+/// A running mesh with empty databases, on ports of its own. Ends with the value and leaves nothing behind,
+/// unless the test failed: then its home is kept and named.
+#[derive(Debug)]
+pub struct World {
+    mesh: Mesh,
+    rest: Rest,
+    admin: OnceCell<Rest>,
+    home: TempDir,
+    databases: Option<Databases>,
+    ports: PortBlock,
+}
+
+/// The databases of one world in a shared cluster.
+#[derive(Debug)]
+struct Databases {
+    cluster: String,
+    prefix: String,
+}
+
+impl World {
+    /// A mesh on SQLite.
+    pub async fn start() -> Self {
+        Self::start_on(Engine::Sqlite)
+            .await
+            .expect("SQLite is always there")
+    }
+
+    /// A mesh on this engine; `None` where a plain `cargo nextest run` has no PostgreSQL.
+    ///
+    /// # Panics
+    /// Where the mesh does not become ready.
+    pub async fn start_on(engine: Engine) -> Option<Self> {
+        Self::start_with(engine, &["--no-seed"]).await
+    }
+
+    /// As [`World::start_on`], with other arguments of `caravan up`.
+    ///
+    /// # Panics
+    /// Where the mesh does not become ready.
+    pub async fn start_with(engine: Engine, arguments: &[&str]) -> Option<Self> {
+        let databases = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgres => Some(Databases {
+                cluster: postgres()?,
+                prefix: format!("w_{}_", Uuid::now_v7().simple()),
+            }),
+        };
+        let mut arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        if let Some(Databases { cluster, prefix }) = &databases {
+            arguments.extend([
+                "--postgres".into(),
+                format!("{cluster}/{prefix}{{service}}"),
+            ]);
+        }
+        let home = tempfile::Builder::new()
+            .prefix("caravan-world-")
+            .tempdir()
+            .expect("a temporary folder");
+        let ports = PortBlock::take();
+        let mesh = Mesh::spawn(
+            &home.path().join("mesh"),
+            ports.base,
+            &arguments,
+            &home.path().join("up.log"),
+        );
+        let mut world = Self {
+            mesh,
+            rest: Rest::new(""),
+            admin: OnceCell::new(),
+            home,
+            databases,
+            ports,
+        };
+        world.rest = Rest::new(world.comes_up().await);
+        Some(world)
+    }
+
+    /// Waits until every process is ready; answers the gateway's URL.
+    async fn comes_up(&mut self) -> String {
+        until("the mesh is ready", || {
+            if let Some(status) = self.mesh.ended() {
+                panic!("caravan up ended: {status}");
+            }
+            let ready = self.gateway_if_ready();
+            async { ready }
+        })
+        .await
+    }
+
+    fn gateway_if_ready(&self) -> Result<String, String> {
+        let processes = self.mesh.status()?;
+        match processes.iter().find(|process| !process.ready) {
+            Some(process) => Err(format!("{} is not ready", process.name)),
+            None => processes
+                .iter()
+                .find(|process| process.name == "gateway")
+                .and_then(|gateway| gateway.http.clone())
+                .map(|address| format!("http://{address}"))
+                .ok_or_else(|| "no gateway".into()),
+        }
+    }
+
+    /// Waits until every process is ready, e.g. after one was killed.
+    pub async fn ready(&self) {
+        until("every process is ready", || async {
+            self.gateway_if_ready()
+        })
+        .await;
+    }
+
+    /// REST without a token.
+    pub fn anonymous(&self) -> &Rest {
+        &self.rest
+    }
+
+    /// Somebody new with an account, logged in.
+    pub async fn customer(&self, name: &str) -> Customer {
+        Customer::register(&self.rest, name).await
+    }
+
+    /// REST with the mesh's own admin's token, from `caravan token --admin`.
+    pub async fn admin(&self) -> &Rest {
+        self.admin
+            .get_or_init(|| async {
+                let output = caravan()
+                    .args(["token", "--admin", "--home"])
+                    .arg(self.mesh_home())
+                    .output()
+                    .expect("the caravan binary lies beside the tests");
+                assert!(
+                    output.status.success(),
+                    "{}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
+                self.rest
+                    .with_token(String::from_utf8_lossy(&output.stdout).trim())
+            })
+            .await
+    }
+
+    /// Puts a new product on sale at this price (minor units of EUR) with this stock; answers its sku.
+    pub async fn product(&self, sku: &str, price_minor: i64, on_hand: i64) -> String {
+        let product = json!({
+            "sku": sku,
+            "name": sku,
+            "price": {"currencyCode": "EUR", "minorUnits": price_minor.to_string()},
+        });
+        let admin = self.admin().await;
+        admin.post("/v1/products", &product).await.expect(201);
+        self.set_stock(sku, on_hand).await;
+        sku.to_owned()
+    }
+
+    /// Says how many units of a sku are in the house.
+    pub async fn set_stock(&self, sku: &str, on_hand: i64) {
+        self.admin()
+            .await
+            .put(
+                &format!("/v1/stock/{sku}"),
+                &json!({"onHand": on_hand.to_string()}),
+            )
+            .await
+            .expect(200);
+    }
+
+    /// Stock of one sku.
+    pub async fn stock(&self, sku: &str) -> Stock {
+        self.rest
+            .get(&format!("/v1/stock/{sku}"))
+            .await
+            .expect(200)
+            .read()
+    }
+
+    /// Waits until the sku's stock is this.
+    pub async fn until_stock(&self, sku: &str, on_hand: i64, reserved: i64) {
+        let wanted = Stock {
+            on_hand,
+            reserved,
+            available: on_hand - reserved,
+        };
+        until("the stock is as it should be", || async {
+            let stock = self.stock(sku).await;
+            if stock == wanted {
+                Ok(())
+            } else {
+                Err((stock, &wanted))
+            }
+        })
+        .await;
+    }
+
+    /// The order's checkout saga with all steps, once it is in this state.
+    pub async fn until_saga(&self, order_id: &str, state: &str) -> Value {
+        let admin = self.admin().await;
+        until(state, || async {
+            let sagas = admin
+                .get(&format!("/v1/sagas?definition=checkout&key={order_id}"))
+                .await
+                .expect(200)
+                .json();
+            match &sagas["sagas"][0] {
+                saga if saga["state"] == state => {
+                    let id = saga["sagaId"].as_str().expect("a saga has an id");
+                    Ok(admin
+                        .get(&format!("/v1/sagas/{id}"))
+                        .await
+                        .expect(200)
+                        .json())
+                }
+                saga => Err(saga.clone()),
+            }
+        })
+        .await
+    }
+
+    /// The payment provider's own books.
+    pub async fn ledger(&self) -> Ledger {
+        let address = self.process("payment-sandbox").http;
+        Ledger::read(&address.expect("the sandbox speaks HTTP")).await
+    }
+
+    /// All processes of the mesh.
+    pub fn status(&self) -> Vec<Process> {
+        self.mesh.status().expect("the mesh has a status")
+    }
+
+    /// One process of the mesh.
+    pub fn process(&self, name: &str) -> Process {
+        let processes = self.status();
+        processes
+            .iter()
+            .find(|process| process.name == name)
+            .unwrap_or_else(|| panic!("no {name} in {processes:?}"))
+            .clone()
+    }
+
+    /// Sends a signal to a process of the mesh, e.g. `STOP`; answers its pid.
+    pub fn signal(&self, name: &str, signal_name: &str) -> u32 {
+        let pid = self.process(name).pid.expect("the process runs");
+        signal(pid, signal_name);
+        pid
+    }
+
+    /// Ends a process at once (SIGKILL); `caravan up` starts it again.
+    pub fn kill(&self, name: &str) -> u32 {
+        self.signal(name, "KILL")
+    }
+
+    /// Waits until another process than `old_pid` serves this name and is ready.
+    pub async fn restarted(&self, name: &str, old_pid: u32) {
+        until("the process is back", || async {
+            let process = self.process(name);
+            if process.ready && process.pid.is_some_and(|pid| pid != old_pid) {
+                Ok(())
+            } else {
+                Err(process)
+            }
+        })
+        .await;
+    }
+
+    /// Every line of the log that is JSON: all services, in the order of arrival.
+    pub fn log(&self) -> Vec<Value> {
+        self.mesh
+            .log()
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// The folder that `caravan up` works in.
+    pub fn mesh_home(&self) -> PathBuf {
+        self.home.path().join("mesh")
+    }
+
+    /// The first of the ports that this world may use.
+    pub fn port_base(&self) -> u16 {
+        self.ports.base
+    }
+
+    /// The running command.
+    pub fn mesh(&mut self) -> &mut Mesh {
+        &mut self.mesh
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let failed = thread::panicking();
+        self.mesh.stop();
+        if failed {
+            self.home.disable_cleanup(true);
+            show_log(&self.home.path().join("up.log"));
+        }
+        if let Some(Databases { cluster, prefix }) = &self.databases {
+            database::drop_databases(cluster, prefix);
+        }
+    }
+}
+
+fn show_log(path: &Path) {
+    let log = fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<_> = log.lines().collect();
+    let tail = lines.len().saturating_sub(LOG_TAIL_LINES);
+    eprintln!("the end of {}:", path.display());
+    for line in &lines[tail..] {
+        eprintln!("{line}");
+    }
+}
+
+/// Tells a story in a world on this engine. Used by [`stories!`](crate::stories).
+pub async fn tell(engine: Engine, story: impl AsyncFnOnce(&World)) {
+    if let Some(world) = World::start_on(engine).await {
+        story(&world).await;
+    }
+}
+
+/// Makes two tests of each named `async fn(&World)`: one on SQLite and one on PostgreSQL.
+#[macro_export]
+macro_rules! stories {
+    ($($story:ident),* $(,)?) => {$(
+        mod $story {
+            #[tokio::test]
+            async fn on_sqlite() {
+                $crate::tell($crate::Engine::Sqlite, super::$story).await;
+            }
+
+            #[tokio::test]
+            async fn on_postgres() {
+                $crate::tell($crate::Engine::Postgres, super::$story).await;
+            }
+        }
+    )*};
+}
