@@ -13,13 +13,12 @@ use serde_json::Value;
 const BUSINESS: [&str; 4] = ["catalog", "inventory", "ordering", "payment"];
 
 /// Crates of the outside world and of the mesh that a domain must not know.
-const OUTSIDE: [&str; 12] = [
+const OUTSIDE: [&str; 11] = [
     "async_nats",
     "axum",
     "chassis",
     "contracts",
     "hyper",
-    "prost",
     "reqwest",
     "sea_orm",
     "sea_orm_migration",

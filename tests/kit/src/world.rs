@@ -29,6 +29,8 @@ const LOG_TAIL_LINES: usize = 40;
 #[derive(Debug)]
 pub struct World {
     mesh: Mesh,
+    /// What `caravan up` is told besides its home and its ports.
+    arguments: Vec<String>,
     rest: Rest,
     admin: OnceCell<Rest>,
     home: TempDir,
@@ -91,6 +93,7 @@ impl World {
         );
         let mut world = Self {
             mesh,
+            arguments,
             rest: Rest::new(""),
             admin: OnceCell::new(),
             home,
@@ -99,6 +102,17 @@ impl World {
         };
         world.rest = Rest::new(world.comes_up().await);
         Some(world)
+    }
+
+    /// Starts the mesh, which has ended, again in the same home, and waits until it is ready.
+    pub async fn start_again(&mut self) {
+        self.mesh = Mesh::spawn(
+            &self.mesh_home(),
+            self.ports.base,
+            &self.arguments,
+            &self.home.path().join("up.log"),
+        );
+        self.comes_up().await;
     }
 
     /// Waits until every process is ready; answers the gateway's URL.
