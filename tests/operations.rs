@@ -113,17 +113,17 @@ async fn readiness_and_metrics_are_on_the_admin_port(world: &World) {
 }
 
 /// Runs `caravan up` where it must refuse; answers what it said, one line.
-fn refused(arguments: &[&str], path: Option<&str>) -> String {
+fn refused(arguments: &[&str]) -> String {
     let mut command = caravan();
     command.arg("up").args(arguments).stdin(Stdio::null());
-    if let Some(path) = path {
-        command.env("PATH", path);
-    }
+    let output = command
+        .output()
+        .expect("the caravan binary lies beside the tests");
     let Output {
         status,
         stdout,
         stderr,
-    } = command.output().expect("the caravan binary");
+    } = output;
     let text = String::from_utf8_lossy(&stderr).into_owned();
     assert!(
         !status.success(),
