@@ -5,13 +5,17 @@ mod world;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use world::{KEY, World, answer, id};
+use world::{KEY, World, answer, id, intent};
+
+async fn authorize(world: &World, order: &str, method: &str) -> (StatusCode, Value) {
+    answer(world.post("/v1/payment_intents", &intent(order, method))).await
+}
 
 #[tokio::test]
 async fn a_hold_is_taken_and_sent_back() {
     let dir = TempDir::new().expect("a folder");
     let world = World::start(dir.path()).await;
-    let (status, held) = world.authorize("o-1", "pm_card_visa").await;
+    let (status, held) = authorize(&world, "o-1", "pm_card_visa").await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(held["object"], "payment_intent");
     assert_eq!(
@@ -73,7 +77,7 @@ async fn a_hold_is_taken_and_sent_back() {
 async fn a_hold_is_given_back_and_a_part_can_be_taken() {
     let dir = TempDir::new().expect("a folder");
     let world = World::start(dir.path()).await;
-    let (_, held) = world.authorize("o-1", "pm_card_mastercard").await;
+    let (_, held) = authorize(&world, "o-1", "pm_card_mastercard").await;
     let cancel = format!("/v1/payment_intents/{}/cancel", id(&held));
     let (status, canceled) =
         answer(world.post(&cancel, &[("cancellation_reason", "abandoned")])).await;
@@ -86,7 +90,7 @@ async fn a_hold_is_given_back_and_a_part_can_be_taken() {
         StatusCode::BAD_REQUEST
     );
 
-    let (_, held) = world.authorize("o-2", "pm_card_visa").await;
+    let (_, held) = authorize(&world, "o-2", "pm_card_visa").await;
     let capture = format!("/v1/payment_intents/{}/capture", id(&held));
     let (status, refusal) = answer(world.post(&capture, &[("amount_to_capture", "1501")])).await;
     assert_eq!(
@@ -132,7 +136,7 @@ async fn a_declined_card_is_402_with_the_reason() {
             Value::Null,
         ),
     ] {
-        let (status, body) = world.authorize("o-1", method).await;
+        let (status, body) = authorize(&world, "o-1", method).await;
         let error = &body["error"];
         assert_eq!(status, StatusCode::PAYMENT_REQUIRED, "{method}");
         assert_eq!(
@@ -151,7 +155,7 @@ async fn a_declined_card_is_402_with_the_reason() {
 async fn what_makes_no_sense_is_refused_and_changes_nothing() {
     let dir = TempDir::new().expect("a folder");
     let world = World::start(dir.path()).await;
-    let (status, body) = world.authorize("o-1", "pm_nobody").await;
+    let (status, body) = authorize(&world, "o-1", "pm_nobody").await;
     assert_eq!(
         (status, &body["error"]["code"], &body["error"]["param"]),
         (
@@ -232,7 +236,7 @@ async fn lists_go_page_by_page_newest_first() {
     let dir = TempDir::new().expect("a folder");
     let world = World::start(dir.path()).await;
     for order in ["o-1", "o-2", "o-3"] {
-        world.authorize(order, "pm_card_visa").await;
+        authorize(&world, order, "pm_card_visa").await;
     }
     let (_, first) = answer(world.get("/v1/payment_intents?limit=2")).await;
     assert_eq!(

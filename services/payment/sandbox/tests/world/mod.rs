@@ -67,10 +67,6 @@ impl World {
             .bearer_auth(KEY)
     }
 
-    pub(crate) async fn authorize(&self, order: &str, method: &str) -> (StatusCode, Value) {
-        answer(self.post("/v1/payment_intents", &intent(order, method))).await
-    }
-
     pub(crate) async fn totals(&self) -> Value {
         answer(self.get("/ledger")).await.1["totals"].take()
     }
