@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context as TaskContext, Poll},
 };
 
@@ -14,7 +15,10 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Code, Status, body::Body};
 use tracing::Span;
 
-use crate::context::{self, Context};
+use crate::{
+    client,
+    context::{self, Context},
+};
 
 /// What ends a body before its own end.
 type Cut = Pin<Box<dyn Future<Output = Status> + Send>>;
@@ -30,18 +34,29 @@ pub(crate) struct Guarded {
     /// Whether a cut becomes trailers (server) or an error (client).
     answers: bool,
     watcher: Option<Watcher>,
+    upstream: Option<Arc<str>>,
     ended: bool,
 }
 
 impl Guarded {
     /// The body of an answer that this process gives: a cut becomes its trailers.
     pub(crate) fn answer(inner: Body) -> Self {
-        Self { inner, scope: None, cuts: Vec::new(), answers: true, watcher: None, ended: false }
+        Self {
+            inner,
+            scope: None,
+            cuts: Vec::new(),
+            answers: true,
+            watcher: None,
+            upstream: None,
+            ended: false,
+        }
     }
 
     /// The body of an answer that this process gets: a cut becomes an error.
     pub(crate) fn received(inner: Body) -> Self {
-        Self { answers: false, ..Self::answer(inner) }
+        let mut body = Self::answer(inner);
+        body.answers = false;
+        body
     }
 
     /// Polls the body within a span and a context: streams do their work while they are read.
@@ -77,6 +92,12 @@ impl Guarded {
         self
     }
 
+    /// Takes an error of the transport for what it is: the other side went away.
+    pub(crate) fn lost_is_unavailable(mut self, upstream: Arc<str>) -> Self {
+        self.upstream = Some(upstream);
+        self
+    }
+
     /// As tonic's type.
     pub(crate) fn boxed(self) -> Body {
         Body::new(self)
@@ -89,7 +110,10 @@ impl Guarded {
         }
     }
 
-    fn poll_inner(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_inner(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let inner = Pin::new(&mut self.inner);
         match &self.scope {
             Some((span, context)) => {
@@ -110,12 +134,18 @@ impl http_body::Body for Guarded {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
         if this.ended {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(frame) = this.poll_inner(cx) {
+        if let Poll::Ready(mut frame) = this.poll_inner(cx) {
+            if let (Some(Err(status)), Some(upstream)) = (&mut frame, &this.upstream) {
+                *status = client::unavailable(upstream, status);
+            }
             match &frame {
                 Some(Ok(frame)) => {
                     if let Some(trailers) = frame.trailers_ref() {
@@ -137,7 +167,11 @@ impl http_body::Body for Guarded {
                     return Poll::Ready(Some(Err(status)));
                 }
                 let mut trailers = HeaderMap::new();
-                return Poll::Ready(Some(status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))));
+                return Poll::Ready(Some(
+                    status
+                        .add_header(&mut trailers)
+                        .map(|()| Frame::trailers(trailers)),
+                ));
             }
         }
         Poll::Pending
@@ -154,14 +188,20 @@ impl http_body::Body for Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        let code = if self.inner.is_end_stream() { Code::Ok } else { Code::Cancelled };
+        let code = if http_body::Body::is_end_stream(&self.inner) {
+            Code::Ok
+        } else {
+            Code::Cancelled
+        };
         self.tell(code);
     }
 }
 
 /// The code that trailers, or the headers of an answer without a body, say.
 pub(crate) fn code(headers: &HeaderMap) -> Code {
-    headers.get(Status::GRPC_STATUS).map_or(Code::Ok, |value| Code::from_bytes(value.as_bytes()))
+    headers
+        .get(Status::GRPC_STATUS)
+        .map_or(Code::Ok, |value| Code::from_bytes(value.as_bytes()))
 }
 
 #[cfg(test)]
@@ -175,19 +215,32 @@ mod tests {
 
     /// A body that never has anything to say.
     fn silent() -> Body {
-        Body::new(http_body_util::StreamBody::new(tokio_stream::pending::<Result<Frame<Bytes>, Status>>()))
+        Body::new(http_body_util::StreamBody::new(tokio_stream::pending::<
+            Result<Frame<Bytes>, Status>,
+        >()))
     }
 
     async fn trailers(mut body: Guarded) -> HeaderMap {
-        body.frame().await.expect("a frame").expect("no error").into_trailers().expect("trailers")
+        body.frame()
+            .await
+            .expect("a frame")
+            .expect("no error")
+            .into_trailers()
+            .expect("trailers")
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_deadline_ends_a_silent_stream() {
         let deadline = Instant::now() + std::time::Duration::from_secs(3);
-        assert_eq!(code(&trailers(Guarded::answer(silent()).until(Some(deadline))).await), Code::DeadlineExceeded);
+        assert_eq!(
+            code(&trailers(Guarded::answer(silent()).until(Some(deadline))).await),
+            Code::DeadlineExceeded
+        );
         let mut received = Guarded::received(silent()).until(Some(deadline));
-        assert_eq!(received.frame().await.unwrap().unwrap_err().code(), Code::DeadlineExceeded);
+        assert_eq!(
+            received.frame().await.unwrap().unwrap_err().code(),
+            Code::DeadlineExceeded
+        );
         assert!(received.frame().await.is_none());
     }
 
@@ -211,7 +264,14 @@ mod tests {
         let mut trailers = HeaderMap::new();
         Status::not_found("").add_header(&mut trailers).unwrap();
         let frames = tokio_stream::iter([Ok::<_, Status>(Frame::trailers(trailers))]);
-        let _ = watch(Guarded::answer(Body::new(http_body_util::StreamBody::new(frames)))).collect().await;
-        assert_eq!(*told.lock().unwrap(), [Code::Cancelled, Code::Ok, Code::NotFound]);
+        let _ = watch(Guarded::answer(Body::new(http_body_util::StreamBody::new(
+            frames,
+        ))))
+        .collect()
+        .await;
+        assert_eq!(
+            *told.lock().unwrap(),
+            [Code::Cancelled, Code::Ok, Code::NotFound]
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! What every service process reads from its environment, in one struct. Nothing else reads the environment.
 
-use std::{collections::BTreeMap, fs, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    collections::BTreeMap, fs, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use http::Uri;
@@ -47,7 +49,12 @@ pub struct Common {
     pub data_dir: PathBuf,
 
     /// The NATS server that carries events.
-    #[arg(long, env = "NATS_URL", hide_env_values = true, default_value = "nats://127.0.0.1:4222")]
+    #[arg(
+        long,
+        env = "NATS_URL",
+        hide_env_values = true,
+        default_value = "nats://127.0.0.1:4222"
+    )]
     pub nats_url: String,
 
     /// Where other services are: `catalog=http://127.0.0.1:8092,identity=http://...`.
@@ -85,7 +92,11 @@ impl Common {
     /// # Errors
     /// Both are set, or the file cannot be read.
     pub fn database_url(&self) -> anyhow::Result<Option<SecretString>> {
-        secret("DATABASE_URL", self.database_url.as_ref(), self.database_url_file.as_ref())
+        secret(
+            "DATABASE_URL",
+            self.database_url.as_ref(),
+            self.database_url_file.as_ref(),
+        )
     }
 
     /// CLIENT_SECRET, or what CLIENT_SECRET_FILE holds.
@@ -93,7 +104,11 @@ impl Common {
     /// # Errors
     /// Both are set, or the file cannot be read.
     pub fn client_secret(&self) -> anyhow::Result<Option<SecretString>> {
-        secret("CLIENT_SECRET", self.client_secret.as_ref(), self.client_secret_file.as_ref())
+        secret(
+            "CLIENT_SECRET",
+            self.client_secret.as_ref(),
+            self.client_secret_file.as_ref(),
+        )
     }
 }
 
@@ -143,17 +158,29 @@ impl FromStr for Upstreams {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut upstreams = BTreeMap::new();
-        for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+        for entry in text
+            .split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+        {
             let Some((name, url)) = entry.split_once('=') else {
                 bail!("`{entry}`: expected `name=http://host:port`");
             };
             let (name, url) = (name.trim(), url.trim());
-            if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
+            if name.is_empty()
+                || !name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+            {
                 bail!("`{entry}`: `{name}` is not a service name");
             }
-            let uri: Uri = url.parse().with_context(|| format!("`{name}`: `{url}` is not a URL"))?;
+            let uri: Uri = url
+                .parse()
+                .with_context(|| format!("`{name}`: `{url}` is not a URL"))?;
             if uri.scheme_str() != Some("http") || uri.authority().is_none() {
-                bail!("`{name}`: `{url}` must be http://host:port (TLS between services is the mesh's)");
+                bail!(
+                    "`{name}`: `{url}` must be http://host:port (TLS between services is the mesh's)"
+                );
             }
             if upstreams.insert(name.to_owned(), uri).is_some() {
                 bail!("`{name}` is named twice");
@@ -176,7 +203,11 @@ pub fn secret_value(text: &str) -> Result<SecretString, std::convert::Infallible
 ///
 /// # Errors
 /// Both are set, or the file is too large or cannot be read.
-pub fn secret(name: &str, value: Option<&SecretString>, file: Option<&PathBuf>) -> anyhow::Result<Option<SecretString>> {
+pub fn secret(
+    name: &str,
+    value: Option<&SecretString>,
+    file: Option<&PathBuf>,
+) -> anyhow::Result<Option<SecretString>> {
     use secrecy::ExposeSecret as _;
 
     let secret = match (value, file) {
@@ -185,9 +216,14 @@ pub fn secret(name: &str, value: Option<&SecretString>, file: Option<&PathBuf>) 
         (None, Some(path)) => {
             let explain = || format!("{name}_FILE: cannot read {}", path.display());
             if fs::metadata(path).with_context(explain)?.len() > MAX_SECRET_FILE_BYTES {
-                bail!("{name}_FILE: {} is larger than {MAX_SECRET_FILE_BYTES} bytes", path.display());
+                bail!(
+                    "{name}_FILE: {} is larger than {MAX_SECRET_FILE_BYTES} bytes",
+                    path.display()
+                );
             }
-            Some(SecretString::from(fs::read_to_string(path).with_context(explain)?.trim()))
+            Some(SecretString::from(
+                fs::read_to_string(path).with_context(explain)?.trim(),
+            ))
         }
         (None, None) => None,
     };
@@ -209,8 +245,13 @@ mod tests {
 
     #[test]
     fn upstreams_are_read_by_name() {
-        let upstreams: Upstreams = "catalog=http://127.0.0.1:8092, identity=http://identity:80".parse().unwrap();
-        assert_eq!(upstreams.get("catalog").unwrap().to_string(), "http://127.0.0.1:8092/");
+        let upstreams: Upstreams = "catalog=http://127.0.0.1:8092, identity=http://identity:80"
+            .parse()
+            .unwrap();
+        assert_eq!(
+            upstreams.get("catalog").unwrap().to_string(),
+            "http://127.0.0.1:8092/"
+        );
         assert_eq!(upstreams.iter().count(), 2);
         assert_eq!("".parse::<Upstreams>().unwrap(), Upstreams::default());
     }
@@ -234,19 +275,45 @@ mod tests {
         let file = std::env::temp_dir().join(format!("chassis-secret-{}", uuid::Uuid::now_v7()));
         fs::write(&file, "hush\n").unwrap();
         let given = SecretString::from("told");
-        let read = |value, path| secret("KEY", value, path).map(|s| s.map(|s| s.expose_secret().to_owned()));
+        let read = |value, path| {
+            secret("KEY", value, path).map(|s| s.map(|s| s.expose_secret().to_owned()))
+        };
         assert_eq!(read(None, Some(&file)).unwrap().as_deref(), Some("hush"));
         assert_eq!(read(Some(&given), None).unwrap().as_deref(), Some("told"));
         assert_eq!(read(None, None).unwrap(), None);
-        assert!(read(Some(&given), Some(&file)).unwrap_err().to_string().contains("KEY_FILE"));
+        assert!(
+            read(Some(&given), Some(&file))
+                .unwrap_err()
+                .to_string()
+                .contains("KEY_FILE")
+        );
         fs::remove_file(&file).unwrap();
-        assert!(read(None, Some(&file)).unwrap_err().to_string().contains("cannot read"));
+        assert!(
+            read(None, Some(&file))
+                .unwrap_err()
+                .to_string()
+                .contains("cannot read")
+        );
     }
 
     #[test]
     fn secrets_are_not_shown() {
-        let config = Config::parse_from(["test", "--client-secret", "hush", "--database-url", "postgres://u:hush@h/d"]);
+        let config = Config::parse_from([
+            "test",
+            "--client-secret",
+            "hush",
+            "--database-url",
+            "postgres://u:hush@h/d",
+        ]);
         assert!(!format!("{:?}", config.common).contains("hush"));
-        assert_eq!(config.common.client_secret().unwrap().unwrap().expose_secret(), "hush");
+        assert_eq!(
+            config
+                .common
+                .client_secret()
+                .unwrap()
+                .unwrap()
+                .expose_secret(),
+            "hush"
+        );
     }
 }

@@ -61,7 +61,9 @@ pub fn new_request_id() -> String {
 /// Whether a caller's id is short and plain enough for logs, headers and rows.
 fn is_sane(id: &str) -> bool {
     (1..=MAX_REQUEST_ID_BYTES).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte))
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte))
 }
 
 #[cfg(test)]
@@ -79,7 +81,10 @@ mod tests {
     #[tokio::test]
     async fn a_context_holds_within_its_scope_only() {
         assert!(current().is_none());
-        let seen = scope(Context::new(Some("r-1")), async { current().map(|context| context.request_id) }).await;
+        let seen = scope(Context::new(Some("r-1")), async {
+            current().map(|context| context.request_id)
+        })
+        .await;
         assert_eq!(seen.as_deref(), Some("r-1"));
         assert!(current().is_none());
     }

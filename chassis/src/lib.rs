@@ -1,17 +1,31 @@
 //! What every service of the mesh stands on. It knows no business.
 
+pub mod admin;
+pub mod auth;
+mod body;
 pub mod call;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod context;
 pub mod db;
 pub mod error;
 pub mod events;
+pub mod kit;
+mod methods;
 pub mod outbox;
+pub mod page;
+pub mod readiness;
 pub mod rpc;
+mod run;
+mod server;
+pub mod service;
 pub mod status;
 pub mod telemetry;
 mod validate;
 
 pub use call::{Call, Caller, SagaOperation, SagaStep};
 pub use error::{Classify, Code, Violation};
+pub use kit::Kit;
+pub use run::{drain_on_signal, run};
+pub use service::Service;

@@ -48,7 +48,14 @@ static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
             // Once per rpc of the contract, for the life of the process.
             let path: &'static str = path.leak();
             let streams = method.is_client_streaming() || method.is_server_streaming();
-            Some((path, Method { path, policy, streams }))
+            Some((
+                path,
+                Method {
+                    path,
+                    policy,
+                    streams,
+                },
+            ))
         })
         .collect()
 });
@@ -80,7 +87,8 @@ mod tests {
     fn a_stream_has_no_default_deadline() {
         let unary = get("/caravan.identity.v1.IdentityService/GetKeySet").expect("in the contract");
         assert!(unary.default_deadline().is_some() && !unary.streams);
-        let watch = get("/caravan.ordering.v1.OrderingService/WatchOrder").expect("in the contract");
+        let watch =
+            get("/caravan.ordering.v1.OrderingService/WatchOrder").expect("in the contract");
         assert!(watch.streams);
         assert!(get("/grpc.health.v1.Health/Check").is_none());
     }

@@ -8,7 +8,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 use crate::error::{Classify, is_fault};
 
 /// What a caller reads about a fault; the cause stands in the log under the same request id.
-const FAULT_TEXT: &str = "Something went wrong on our side. The request id helps us to find it.";
+pub(crate) const FAULT_TEXT: &str =
+    "Something went wrong on our side. The request id helps us to find it.";
 
 static DOMAIN: OnceLock<String> = OnceLock::new();
 
@@ -27,11 +28,19 @@ pub(crate) fn domain() -> &'static str {
 pub fn from_error<E: Classify>(error: &E) -> Status {
     let (code, reason) = (error.code(), error.reason());
     if is_fault(code) {
-        tracing::error!(reason, error = error as &dyn std::error::Error, "request failed");
+        tracing::error!(
+            reason,
+            error = error as &dyn std::error::Error,
+            "request failed"
+        );
         return with_reason(code, reason, FAULT_TEXT);
     }
     if code == Code::Unavailable {
-        tracing::warn!(reason, error = error as &dyn std::error::Error, "request could not be served now");
+        tracing::warn!(
+            reason,
+            error = error as &dyn std::error::Error,
+            "request could not be served now"
+        );
     }
     let mut details = ErrorDetails::with_error_info(reason, domain(), HashMap::new());
     for violation in error.violations() {
@@ -42,10 +51,17 @@ pub fn from_error<E: Classify>(error: &E) -> Status {
 
 /// A status that says no more than its code, reason and text.
 pub fn with_reason(code: Code, reason: &str, text: &str) -> Status {
-    Status::with_error_details(code, text, ErrorDetails::with_error_info(reason, domain(), HashMap::new()))
+    Status::with_error_details(
+        code,
+        text,
+        ErrorDetails::with_error_info(reason, domain(), HashMap::new()),
+    )
 }
 
 /// The `google.rpc.ErrorInfo` reason of an answer; empty where it has none.
 pub fn reason(status: &Status) -> String {
-    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+    status
+        .get_details_error_info()
+        .map(|info| info.reason)
+        .unwrap_or_default()
 }

@@ -7,7 +7,9 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use contracts::caravan::identity::v1::{GetKeySetRequest, JsonWebKey, identity_service_client::IdentityServiceClient};
+use contracts::caravan::identity::v1::{
+    GetKeySetRequest, JsonWebKey, identity_service_client::IdentityServiceClient,
+};
 use futures::{FutureExt as _, future::BoxFuture};
 use jsonwebtoken::DecodingKey;
 use tokio::sync::Mutex;
@@ -48,7 +50,14 @@ impl RemoteKeys {
 impl KeySource for RemoteKeys {
     fn key_set(&self) -> BoxFuture<'_, Result<Vec<JsonWebKey>, Status>> {
         let mut client = self.0.clone();
-        async move { Ok(client.get_key_set(GetKeySetRequest {}).await?.into_inner().keys) }.boxed()
+        async move {
+            Ok(client
+                .get_key_set(GetKeySetRequest {})
+                .await?
+                .into_inner()
+                .keys)
+        }
+        .boxed()
     }
 }
 
@@ -65,7 +74,11 @@ pub(super) struct KeyCache {
 
 impl KeyCache {
     pub(super) fn new(source: impl KeySource) -> Self {
-        Self { source: Box::new(source), keys: ArcSwapOption::empty(), asked: Mutex::new(None) }
+        Self {
+            source: Box::new(source),
+            keys: ArcSwapOption::empty(),
+            asked: Mutex::new(None),
+        }
     }
 
     /// The key of an id; asks the source about an unknown one, but not more often than the limits say.
@@ -92,7 +105,9 @@ impl KeyCache {
                 Err(error) => return Err(error),
             }
         } else if !have_some {
-            return Err(Status::unavailable("the keys that tokens are checked with are not there yet"));
+            return Err(Status::unavailable(
+                "the keys that tokens are checked with are not there yet",
+            ));
         }
         Ok(self.cached(kid))
     }
@@ -105,7 +120,11 @@ impl KeyCache {
                 *asked = Some(Instant::now());
                 self.fetch().await.is_ok()
             };
-            let pause = if fetched { REFRESH } else { MIN_REFETCH.min(MIN_RETRY * 4) };
+            let pause = match (fetched, self.keys.load().is_some()) {
+                (true, _) => REFRESH,
+                (false, true) => MIN_REFETCH,
+                (false, false) => MIN_RETRY,
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
@@ -115,7 +134,10 @@ impl KeyCache {
 
     /// Whether the key is among the cached ones.
     pub(super) fn has(&self, kid: &str) -> bool {
-        self.keys.load().as_ref().is_some_and(|keys| keys.contains_key(kid))
+        self.keys
+            .load()
+            .as_ref()
+            .is_some_and(|keys| keys.contains_key(kid))
     }
 
     fn cached(&self, kid: &str) -> Option<DecodingKey> {
@@ -129,7 +151,9 @@ impl KeyCache {
         let keys: Keys = set.iter().take(MAX_KEYS).filter_map(decoding_key).collect();
         if keys.is_empty() {
             tracing::warn!("the key set has no key that can be used");
-            return Err(Status::unavailable("the key set has no key that can be used"));
+            return Err(Status::unavailable(
+                "the key set has no key that can be used",
+            ));
         }
         self.keys.store(Some(Arc::new(keys)));
         Ok(())
@@ -143,5 +167,8 @@ fn decoding_key(key: &JsonWebKey) -> Option<(String, DecodingKey)> {
         && (key.alg.is_empty() || key.alg == "ES256")
         && (key.r#use.is_empty() || key.r#use == "sig")
         && !key.kid.is_empty();
-    usable.then(|| DecodingKey::from_ec_components(&key.x, &key.y).ok()).flatten().map(|k| (key.kid.clone(), k))
+    usable
+        .then(|| DecodingKey::from_ec_components(&key.x, &key.y).ok())
+        .flatten()
+        .map(|k| (key.kid.clone(), k))
 }

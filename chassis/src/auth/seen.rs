@@ -21,7 +21,12 @@ struct Generations<V> {
 
 impl<V: Clone> Seen<V> {
     pub(super) fn new() -> Self {
-        Self { generations: Mutex::new(Generations { young: HashMap::new(), old: HashMap::new() }) }
+        Self {
+            generations: Mutex::new(Generations {
+                young: HashMap::new(),
+                old: HashMap::new(),
+            }),
+        }
     }
 
     /// The name under which a token is remembered; the token itself is not kept.
@@ -44,7 +49,9 @@ impl<V: Clone> Seen<V> {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Generations<V>> {
-        self.generations.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.generations
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -75,9 +75,21 @@ impl VerifyError {
     /// How it is answered.
     pub fn status(&self) -> Status {
         let (code, reason, text) = match self {
-            Self::Expired => (Code::Unauthenticated, "TOKEN_EXPIRED", "The access token has expired."),
-            Self::Invalid(_) => (Code::Unauthenticated, "TOKEN_INVALID", "The access token is not valid."),
-            Self::Keys(_) => (Code::Unavailable, "KEYS_UNAVAILABLE", "Access tokens cannot be checked now."),
+            Self::Expired => (
+                Code::Unauthenticated,
+                "TOKEN_EXPIRED",
+                "The access token has expired.",
+            ),
+            Self::Invalid(_) => (
+                Code::Unauthenticated,
+                "TOKEN_INVALID",
+                "The access token is not valid.",
+            ),
+            Self::Keys(_) => (
+                Code::Unavailable,
+                "KEYS_UNAVAILABLE",
+                "Access tokens cannot be checked now.",
+            ),
         };
         crate::status::with_reason(code, reason, text)
     }
@@ -107,7 +119,11 @@ impl Verifier {
     /// A verifier of tokens that `issuer` made.
     pub fn new(issuer: &str, keys: impl KeySource) -> Self {
         Self {
-            shared: Arc::new(Shared { issuer: issuer.to_owned(), keys: KeyCache::new(keys), seen: Seen::new() }),
+            shared: Arc::new(Shared {
+                issuer: issuer.to_owned(),
+                keys: KeyCache::new(keys),
+                seen: Seen::new(),
+            }),
         }
     }
 
@@ -146,7 +162,8 @@ impl Verifier {
 
     /// Everything about a token but the time of day.
     async fn check(&self, token: &str) -> Result<Known, VerifyError> {
-        let header = jsonwebtoken::decode_header(token).map_err(|_| VerifyError::Invalid("no JWT"))?;
+        let header =
+            jsonwebtoken::decode_header(token).map_err(|_| VerifyError::Invalid("no JWT"))?;
         let kid = key_id(&header)?;
         let key = self.shared.keys.get(kid).await.map_err(VerifyError::Keys)?;
         let key = key.ok_or(VerifyError::Invalid("unknown key"))?;
@@ -172,10 +189,17 @@ impl Verifier {
                 id: Uuid::parse_str(&claims.sub).map_err(|_| VerifyError::Invalid("subject"))?,
                 roles: claims.roles,
             },
-            TokenKind::Service if claims.sub.is_empty() => return Err(VerifyError::Invalid("subject")),
+            TokenKind::Service if claims.sub.is_empty() => {
+                return Err(VerifyError::Invalid("subject"));
+            }
             TokenKind::Service => Caller::Service { name: claims.sub },
         };
-        Ok(Known { kid: kid.into(), nbf: claims.nbf, exp: claims.exp, caller })
+        Ok(Known {
+            kid: kid.into(),
+            nbf: claims.nbf,
+            exp: claims.exp,
+            caller,
+        })
     }
 }
 
@@ -187,11 +211,18 @@ fn key_id(header: &Header) -> Result<&str, VerifyError> {
     if header.typ.as_deref() != Some(TOKEN_TYPE) {
         return Err(VerifyError::Invalid("type"));
     }
-    if header.jku.is_some() || header.jwk.is_some() || header.x5u.is_some() || header.x5c.is_some() || header.crit.is_some()
+    if header.jku.is_some()
+        || header.jwk.is_some()
+        || header.x5u.is_some()
+        || header.x5c.is_some()
+        || header.crit.is_some()
     {
         return Err(VerifyError::Invalid("header"));
     }
-    header.kid.as_deref().ok_or(VerifyError::Invalid("no key id"))
+    header
+        .kid
+        .as_deref()
+        .ok_or(VerifyError::Invalid("no key id"))
 }
 
 #[cfg(test)]

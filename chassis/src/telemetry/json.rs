@@ -1,56 +1,90 @@
 //! One flat JSON object a line, the way the mesh's logs are read by machines.
 
-use std::{fmt, io::Write as _, sync::Arc};
+use std::{
+    fmt,
+    io::Write as _,
+    sync::{Arc, OnceLock},
+};
 
+use opentelemetry::trace::{TraceContextExt as _, TraceId};
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tracing::{
-    Event, Subscriber,
+    Dispatch, Event, Subscriber,
+    dispatcher::WeakDispatch,
     field::{Field, Visit},
-    span::{Attributes, Id, Record},
+    span::{Attributes, Id},
 };
-use tracing_subscriber::{fmt::MakeWriter, layer::Context, registry::LookupSpan};
+use tracing_subscriber::{
+    fmt::MakeWriter,
+    layer::Context,
+    registry::{LookupSpan, SpanRef},
+};
+
+use crate::context;
 
 /// Keys that the line itself has; an event's field of the same name gets a prefix.
-const OWN_KEYS: [&str; 7] = ["timestamp", "level", "service", "target", "message", "trace_id", "request_id"];
+const OWN_KEYS: [&str; 7] = [
+    "timestamp",
+    "level",
+    "service",
+    "target",
+    "message",
+    "trace_id",
+    "request_id",
+];
 
-/// Writes each event as a line with the `trace_id` and `request_id` of the spans around it.
+/// Writes each event as a line with the ids of the request and the trace that it belongs to.
 pub(super) struct JsonLines<W> {
     service: Value,
     writer: W,
+    /// The subscriber that this layer is part of; it knows the traces.
+    dispatch: OnceLock<WeakDispatch>,
 }
 
 impl<W> JsonLines<W> {
     pub(super) fn new(service: &str, writer: W) -> Self {
-        Self { service: service.into(), writer }
-    }
-}
-
-/// The ids that a span and everything within it log.
-#[derive(Clone, Debug, Default)]
-struct Ids {
-    trace_id: Option<Arc<str>>,
-    request_id: Option<Arc<str>>,
-}
-
-impl Ids {
-    fn set(&mut self, name: &str, value: &str) {
-        match name {
-            "trace_id" => self.trace_id = Some(value.into()),
-            "request_id" => self.request_id = Some(value.into()),
-            _ => {}
+        Self {
+            service: service.into(),
+            writer,
+            dispatch: OnceLock::new(),
         }
     }
+
+    /// The trace of a span. Asked once for each span that logs, then kept beside it.
+    fn trace_id<S>(&self, span: &SpanRef<'_, S>) -> Option<Arc<str>>
+    where
+        S: for<'a> LookupSpan<'a>,
+    {
+        if let Some(known) = span.extensions().get::<LoggedTrace>() {
+            return known.0.clone();
+        }
+        let dispatch = self.dispatch.get()?.upgrade()?;
+        let context = tracing_opentelemetry::get_otel_context(&span.id(), &dispatch)?;
+        let trace_id = context.span().span_context().trace_id();
+        let id = (trace_id != TraceId::INVALID).then(|| trace_id.to_string().into());
+        span.extensions_mut().replace(LoggedTrace(id.clone()));
+        id
+    }
 }
 
-impl Visit for Ids {
+/// The trace id that the lines of a span carry.
+struct LoggedTrace(Option<Arc<str>>);
+
+/// The request id that a span and everything within it log, where no context says.
+#[derive(Clone, Default)]
+struct LoggedRequest(Option<Arc<str>>);
+
+impl Visit for LoggedRequest {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.set(field.name(), value);
+        if field.name() == "request_id" {
+            self.0 = Some(value.into());
+        }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if matches!(field.name(), "trace_id" | "request_id") {
-            self.set(field.name(), &format!("{value:?}"));
+        if field.name() == "request_id" {
+            self.0 = Some(format!("{value:?}").into());
         }
     }
 }
@@ -60,55 +94,76 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + 'static,
 {
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let Some(span) = context.span(id) else { return };
-        let mut ids = span
-            .parent()
-            .and_then(|parent| parent.extensions().get::<Ids>().cloned())
-            .unwrap_or_default();
-        attributes.record(&mut ids);
-        span.extensions_mut().insert(ids);
+    fn on_register_dispatch(&self, dispatch: &Dispatch) {
+        // A layer belongs to one subscriber.
+        let _ = self.dispatch.set(dispatch.downgrade());
     }
 
-    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        if let Some(span) = context.span(id)
-            && let Some(ids) = span.extensions_mut().get_mut::<Ids>()
-        {
-            values.record(ids);
-        }
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let mut request = span
+            .parent()
+            .and_then(|parent| parent.extensions().get::<LoggedRequest>().cloned())
+            .unwrap_or_default();
+        attributes.record(&mut request);
+        span.extensions_mut().insert(request);
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let ids = context
-            .event_span(event)
-            .and_then(|span| span.extensions().get::<Ids>().cloned())
-            .unwrap_or_default();
+        let span = context.event_span(event);
+        let trace_id = span.as_ref().and_then(|span| self.trace_id(span));
+        let request_id = span
+            .and_then(|span| {
+                span.extensions()
+                    .get::<LoggedRequest>()
+                    .and_then(|request| request.0.clone())
+            })
+            .or_else(|| context::current().map(|context| context.request_id));
         let mut line = Line::default();
         event.record(&mut line);
         let target = line.target.take();
         let metadata = event.metadata();
         let now = OffsetDateTime::now_utc();
-        let now = now.replace_nanosecond(now.microsecond() * 1000).unwrap_or(now);
+        let now = now
+            .replace_nanosecond(now.microsecond() * 1000)
+            .unwrap_or(now);
 
         let mut text = String::with_capacity(256);
-        push(&mut text, "timestamp", &now.format(&Rfc3339).unwrap_or_default().into());
+        push(
+            &mut text,
+            "timestamp",
+            &now.format(&Rfc3339).unwrap_or_default().into(),
+        );
         push(&mut text, "level", &metadata.level().as_str().into());
         push(&mut text, "service", &self.service);
-        push(&mut text, "target", &target.unwrap_or_else(|| metadata.target().to_owned()).into());
+        push(
+            &mut text,
+            "target",
+            &target
+                .unwrap_or_else(|| metadata.target().to_owned())
+                .into(),
+        );
         push(&mut text, "message", &line.message.into());
-        if let Some(id) = ids.trace_id {
+        if let Some(id) = trace_id {
             push(&mut text, "trace_id", &(*id).into());
         }
-        if let Some(id) = ids.request_id {
+        if let Some(id) = request_id {
             push(&mut text, "request_id", &(*id).into());
         }
         for (name, value) in line.fields {
-            let name = if OWN_KEYS.contains(&name) { format!("field_{name}") } else { name.to_owned() };
+            let name = if OWN_KEYS.contains(&name) {
+                format!("field_{name}")
+            } else {
+                name.to_owned()
+            };
             push(&mut text, &name, &value);
         }
         text.push_str("}\n");
         // A closed stdout must not stop the service.
-        let _ = self.writer.make_writer_for(metadata).write_all(text.as_bytes());
+        let _ = self
+            .writer
+            .make_writer_for(metadata)
+            .write_all(text.as_bytes());
     }
 }
 
@@ -192,6 +247,7 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
+    use crate::telemetry::trace;
 
     #[derive(Clone, Default)]
     struct Buffer(Arc<Mutex<Vec<u8>>>);
@@ -211,16 +267,30 @@ mod tests {
         let buffer = Buffer::default();
         let writer = buffer.clone();
         let lines = JsonLines::new("ordering", move || writer.clone());
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), f);
+        let traces = opentelemetry_sdk::trace::SdkTracerProvider::builder().build();
+        let subscriber = tracing_subscriber::registry()
+            .with(trace::layer(&traces))
+            .with(lines);
+        tracing::subscriber::with_default(subscriber, f);
         let bytes = buffer.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        String::from_utf8(bytes)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     #[test]
     fn a_line_is_flat_and_typed() {
         let error = io::Error::other("disk \"full\"");
         let lines = lines(|| {
-            tracing::info!(n = 3, yes = true, level = "mine", error = &error as &dyn std::error::Error, "hello\nyou");
+            tracing::info!(
+                n = 3,
+                yes = true,
+                level = "mine",
+                error = &error as &dyn std::error::Error,
+                "hello\nyou"
+            );
         });
         let line = &lines[0];
         assert_eq!(line["message"], "hello\nyou");
@@ -234,18 +304,27 @@ mod tests {
         assert!(line.get("request_id").is_none());
     }
 
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
     #[test]
-    fn ids_reach_every_line_within_the_span() {
+    fn ids_reach_every_line_of_a_request() {
         let lines = lines(|| {
-            let span = tracing::info_span!("rpc", request_id = "r-1", trace_id = tracing::field::Empty);
-            span.record("trace_id", tracing::field::display("t-1"));
+            let span = trace::entry_span(trace::Kind::Server, "a.B/C", "r-1", Some(PARENT));
             span.in_scope(|| tracing::info_span!("inner").in_scope(|| tracing::warn!("deep")));
             tracing::info!(parent: &span, "named");
+
+            let span = tracing::info_span!("event");
+            trace::continue_trace(&span, Some(PARENT));
+            let request = context::Context::new(Some("r-1"));
+            context::sync_scope(request, || span.in_scope(|| tracing::info!("in a context")));
         });
+        assert_eq!(lines.len(), 3);
         for line in &lines {
-            assert_eq!(line["request_id"], "r-1");
-            assert_eq!(line["trace_id"], "t-1");
+            assert_eq!(line["request_id"], "r-1", "{line}");
+            assert_eq!(
+                line["trace_id"], "0af7651916cd43dd8448eb211c80319c",
+                "{line}"
+            );
         }
-        assert_eq!(lines.len(), 2);
     }
 }

@@ -23,7 +23,9 @@ impl Metrics {
             .without_target_info()
             .build()
             .context("no Prometheus reader")?;
-        let mut builder = SdkMeterProvider::builder().with_resource(resource).with_reader(reader);
+        let mut builder = SdkMeterProvider::builder()
+            .with_resource(resource)
+            .with_reader(reader);
         if let Some(endpoint) = endpoint {
             let exporter = MetricExporter::builder()
                 .with_tonic()
@@ -42,7 +44,10 @@ impl Metrics {
     pub fn render(&self) -> String {
         let mut text = String::new();
         if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
-            tracing::warn!(error = &error as &dyn std::error::Error, "metrics cannot be written");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "metrics cannot be written"
+            );
         }
         text
     }
@@ -83,7 +88,9 @@ fn observe_process(meter: &Meter) {
 /// `None` where the system has no /proc.
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -102,8 +109,17 @@ mod tests {
             .build()
             .add(3, &[opentelemetry::KeyValue::new("kind", "small")]);
         let text = metrics.render();
-        assert!(text.contains("caravan_things_total{kind=\"small\"} 3"), "{text}");
-        let memory = text.lines().find(|line| line.starts_with("process_resident_memory_bytes ")).expect("memory");
-        assert!(memory.split(' ').nth(1).unwrap().parse::<f64>().unwrap() > 1e6, "{memory}");
+        assert!(
+            text.contains("caravan_things_total{kind=\"small\"} 3"),
+            "{text}"
+        );
+        let memory = text
+            .lines()
+            .find(|line| line.starts_with("process_resident_memory_bytes "))
+            .expect("memory");
+        assert!(
+            memory.split(' ').nth(1).unwrap().parse::<f64>().unwrap() > 1e6,
+            "{memory}"
+        );
     }
 }

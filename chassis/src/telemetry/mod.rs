@@ -9,7 +9,9 @@ use std::io::{self, IsTerminal as _};
 use anyhow::Context as _;
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
-use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 pub use metrics::{Metrics, meter};
 pub use trace::{Kind, continue_trace, entry_span, traceparent};
@@ -47,19 +49,27 @@ pub fn init(service: &str, config: &config::Telemetry) -> anyhow::Result<Guard> 
     let resource = Resource::builder_empty()
         .with_attributes([KeyValue::new("service.name", service.to_owned())])
         .build();
-    let endpoint = config.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty());
+    let endpoint = config
+        .otlp_endpoint
+        .as_deref()
+        .filter(|endpoint| !endpoint.is_empty());
     let traces = trace::provider(resource.clone(), endpoint)?;
     let metrics = Metrics::new(resource, endpoint)?;
 
-    let format = config.log_format.unwrap_or(match io::stdout().is_terminal() {
-        true => LogFormat::Text,
-        false => LogFormat::Json,
-    });
+    let format = config
+        .log_format
+        .unwrap_or(match io::stdout().is_terminal() {
+            true => LogFormat::Text,
+            false => LogFormat::Json,
+        });
     let (lines, text) = match format {
         LogFormat::Json => (Some(json::JsonLines::new(service, io::stdout)), None),
         LogFormat::Text => {
             let ansi = io::stdout().is_terminal();
-            (None, Some(tracing_subscriber::fmt::layer().with_ansi(ansi).boxed()))
+            (
+                None,
+                Some(tracing_subscriber::fmt::layer().with_ansi(ansi).boxed()),
+            )
         }
     };
     tracing_subscriber::registry()
@@ -77,7 +87,10 @@ pub fn init(service: &str, config: &config::Telemetry) -> anyhow::Result<Guard> 
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let text = panic.payload_as_str().unwrap_or("no text");
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         tracing::error!(panic = text, place, "panicked");
     }));
 }

@@ -3,11 +3,14 @@
 use anyhow::Context as _;
 use opentelemetry::{
     Context,
-    trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, TracerProvider as _},
+    trace::{
+        SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+        TracerProvider as _,
+    },
 };
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
-use tracing::{Span, Subscriber, field};
+use tracing::{Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{Layer, registry::LookupSpan};
 
@@ -23,7 +26,10 @@ pub enum Kind {
 }
 
 /// A provider that always gives ids, and exports only where there is an endpoint.
-pub(super) fn provider(resource: Resource, endpoint: Option<&str>) -> anyhow::Result<SdkTracerProvider> {
+pub(super) fn provider(
+    resource: Resource,
+    endpoint: Option<&str>,
+) -> anyhow::Result<SdkTracerProvider> {
     let mut builder = SdkTracerProvider::builder().with_resource(resource);
     if let Some(endpoint) = endpoint {
         let exporter = SpanExporter::builder()
@@ -50,8 +56,8 @@ where
         .with_tracked_inactivity(false)
 }
 
-/// The span in which a request or an event enters this process. Every log line within it has its `request_id` and
-/// `trace_id`; a malformed traceparent starts a new trace.
+/// The span in which a request or an event enters this process. Every log line within it has its ids;
+/// a malformed traceparent starts a new trace.
 pub fn entry_span(kind: Kind, name: &str, request_id: &str, traceparent: Option<&str>) -> Span {
     let kind = match kind {
         Kind::Server => "server",
@@ -64,23 +70,17 @@ pub fn entry_span(kind: Kind, name: &str, request_id: &str, traceparent: Option<
         otel.name = name,
         otel.kind = kind,
         request_id,
-        trace_id = field::Empty
     );
     continue_trace(&span, traceparent);
     span
 }
 
-/// Makes a span that was not entered yet part of the trace that a W3C `traceparent` names, and records its `trace_id`
-/// where it has that field. Without a well-formed one the span starts a trace of its own.
+/// Makes a span that was not entered yet part of the trace that a W3C `traceparent` names. Without a well-formed one it
+/// stays where it is.
 pub fn continue_trace(span: &Span, traceparent: Option<&str>) {
     if let Some(remote) = traceparent.and_then(parse) {
         // Fails only where telemetry was not set up (tests).
         let _ = span.set_parent(Context::new().with_remote_span_context(remote));
-    }
-    let context = span.context();
-    let own = context.span();
-    if own.span_context().is_valid() {
-        span.record("trace_id", field::display(own.span_context().trace_id()));
     }
 }
 
@@ -90,19 +90,30 @@ pub fn traceparent() -> Option<String> {
     let span = context.span();
     let span = span.span_context();
     span.is_valid().then(|| {
-        format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags().to_u8())
+        format!(
+            "00-{}-{}-{:02x}",
+            span.trace_id(),
+            span.span_id(),
+            span.trace_flags().to_u8()
+        )
     })
 }
 
 /// Reads `00-<32 hex>-<16 hex>-<2 hex>`; later versions may carry more at the end.
 fn parse(traceparent: &str) -> Option<SpanContext> {
     let mut parts = traceparent.trim().split('-');
-    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (version, trace, span, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let lengths = (version.len(), trace.len(), span.len(), flags.len());
-    let hex = [version, trace, span, flags]
-        .iter()
-        .all(|part| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
-    if lengths != (2, 32, 16, 2) || !hex || version == "ff" || (version == "00" && parts.next().is_some()) {
+    let hex = [version, trace, span, flags].iter().all(|part| {
+        part.bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    });
+    if lengths != (2, 32, 16, 2)
+        || !hex
+        || version == "ff"
+        || (version == "00" && parts.next().is_some())
+    {
         return None;
     }
     let context = SpanContext::new(
@@ -126,16 +137,27 @@ mod tests {
     #[test]
     fn a_trace_goes_on_with_a_new_span() {
         let provider = SdkTracerProvider::builder().build();
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer(&provider)), || {
-            assert_eq!(traceparent(), None);
-            let span = entry_span(Kind::Server, "/a.B/C", "r-1", Some(PARENT));
-            let own = span.in_scope(traceparent).unwrap();
-            assert!(own.starts_with("00-0af7651916cd43dd8448eb211c80319c-"), "{own}");
-            assert!(own.ends_with("-01") && own != PARENT, "{own}");
+        tracing::subscriber::with_default(
+            tracing_subscriber::registry().with(layer(&provider)),
+            || {
+                assert_eq!(traceparent(), None);
+                let span = entry_span(Kind::Server, "/a.B/C", "r-1", Some(PARENT));
+                let own = span.in_scope(traceparent).unwrap();
+                assert!(
+                    own.starts_with("00-0af7651916cd43dd8448eb211c80319c-"),
+                    "{own}"
+                );
+                assert!(own.ends_with("-01") && own != PARENT, "{own}");
 
-            let fresh = entry_span(Kind::Server, "/a.B/C", "r-1", Some("rubbish")).in_scope(traceparent).unwrap();
-            assert!(!fresh.contains("0af7651916cd43dd8448eb211c80319c"), "{fresh}");
-        });
+                let fresh = entry_span(Kind::Server, "/a.B/C", "r-1", Some("rubbish"))
+                    .in_scope(traceparent)
+                    .unwrap();
+                assert!(
+                    !fresh.contains("0af7651916cd43dd8448eb211c80319c"),
+                    "{fresh}"
+                );
+            },
+        );
     }
 
     #[test]

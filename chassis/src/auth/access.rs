@@ -1,0 +1,156 @@
+//! Lets a call through by the contract's `access` option, and says who calls.
+
+use axum::{extract::Request, middleware::Next, response::Response};
+use contracts::caravan::options::v1::Access;
+use http::{HeaderMap, header::AUTHORIZATION};
+use secrecy::SecretString;
+use tonic::{Code, Status};
+
+use super::verifier::{Verifier, VerifyError};
+use crate::{call::Caller, context, methods, server::answer, status};
+
+/// The layer: who calls goes into the request's extensions as [`Caller`].
+pub(crate) async fn layer(verifier: Verifier, mut request: Request, next: Next) -> Response {
+    let access =
+        methods::get(request.uri().path()).and_then(|method| method.policy.access.as_ref());
+    let caller = match access {
+        // Health and reflection, which are everybody's; and what nobody serves, which the router refuses.
+        None => Caller::Anonymous,
+        Some(access) => match admit(&verifier, access, request.headers()).await {
+            Ok(caller) => caller,
+            Err(status) => return answer(&status),
+        },
+    };
+    let user_token = match (&caller, bearer(request.headers())) {
+        (Caller::User { .. }, Ok(Some(token))) => Some(SecretString::from(token)),
+        _ => None,
+    };
+    request.extensions_mut().insert(caller);
+    let Some(mut context) = context::current().filter(|_| user_token.is_some()) else {
+        return next.run(request).await;
+    };
+    context.user_token = user_token;
+    context::scope(context, next.run(request)).await
+}
+
+/// Who calls, where the rules let them.
+async fn admit(
+    verifier: &Verifier,
+    access: &Access,
+    headers: &HeaderMap,
+) -> Result<Caller, Status> {
+    let caller = match bearer(headers) {
+        Ok(None) => Ok(Caller::Anonymous),
+        Ok(Some(token)) => verifier.verify(token).await,
+        Err(error) => Err(error),
+    };
+    match caller {
+        Ok(caller) if is_admitted(access, &caller) => Ok(caller),
+        Ok(Caller::Anonymous) => Err(status::with_reason(
+            Code::Unauthenticated,
+            "TOKEN_MISSING",
+            "This call needs an access token.",
+        )),
+        Ok(caller) => {
+            tracing::info!(caller = caller.label(), "access denied");
+            Err(status::with_reason(
+                Code::PermissionDenied,
+                "ACCESS_DENIED",
+                "The caller may not do this.",
+            ))
+        }
+        // Who may call without a token may also call with a stale one, e.g. to log in again.
+        Err(_) if access.public => Ok(Caller::Anonymous),
+        Err(error) => {
+            tracing::info!(
+                error = &error as &dyn std::error::Error,
+                "access token refused"
+            );
+            Err(error.status())
+        }
+    }
+}
+
+/// Grants add up: any of them lets a caller in.
+fn is_admitted(access: &Access, caller: &Caller) -> bool {
+    match caller {
+        Caller::Anonymous => access.public,
+        Caller::User { roles, .. } => {
+            access.public
+                || access.signed_in
+                || access.roles.iter().any(|role| roles.contains(role))
+        }
+        Caller::Service { .. } => access.public || access.services,
+    }
+}
+
+/// The token of `authorization: Bearer <token>`; `Ok(None)` where there is no such header.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, VerifyError> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(VerifyError::Invalid("two authorization headers"));
+    }
+    let text = value
+        .to_str()
+        .map_err(|_| VerifyError::Invalid("authorization header"))?;
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
+        _ => Err(VerifyError::Invalid("no bearer token")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(roles: &[&str]) -> Caller {
+        Caller::User {
+            id: uuid::Uuid::now_v7(),
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn grants_add_up() {
+        let service = Caller::Service {
+            name: "saga".into(),
+        };
+        let admins_and_services = Access {
+            roles: vec!["admin".into()],
+            services: true,
+            ..Access::default()
+        };
+        assert!(is_admitted(&admins_and_services, &service));
+        assert!(is_admitted(
+            &admins_and_services,
+            &user(&["customer", "admin"])
+        ));
+        assert!(!is_admitted(&admins_and_services, &user(&["customer"])));
+        assert!(!is_admitted(&admins_and_services, &Caller::Anonymous));
+
+        let signed_in = Access {
+            signed_in: true,
+            ..Access::default()
+        };
+        assert!(is_admitted(&signed_in, &user(&[])));
+        assert!(!is_admitted(&signed_in, &service));
+
+        let nobody = Access::default();
+        assert!(!is_admitted(&nobody, &user(&["admin"])) && !is_admitted(&nobody, &service));
+    }
+
+    #[test]
+    fn only_one_bearer_token_counts() {
+        let mut headers = HeaderMap::new();
+        assert!(matches!(bearer(&headers), Ok(None)));
+        headers.insert(AUTHORIZATION, "bearer abc".parse().unwrap());
+        assert!(matches!(bearer(&headers), Ok(Some("abc"))));
+        headers.append(AUTHORIZATION, "Bearer def".parse().unwrap());
+        assert!(bearer(&headers).is_err());
+        headers.insert(AUTHORIZATION, "Basic abc".parse().unwrap());
+        assert!(bearer(&headers).is_err());
+    }
+}

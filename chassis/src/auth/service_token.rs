@@ -1,0 +1,122 @@
+//! This service's own token for calls to others: fetched when first needed, renewed before it ends.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwapOption;
+use contracts::caravan::identity::v1::{
+    IssueServiceTokenRequest, identity_service_client::IdentityServiceClient,
+};
+use http::HeaderValue;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::Mutex;
+use tonic::{Code, Status};
+
+use crate::client::Channel;
+
+/// How much of a token's life passes before it is renewed, in percent.
+const RENEW_AFTER_PERCENT: u32 = 80;
+/// A token that ends sooner is not sent: it must outlive the call.
+const MIN_LEFT: Duration = Duration::from_secs(5);
+/// Shortest time between two tries to renew a token that is still good.
+const MIN_RETRY: Duration = Duration::from_secs(1);
+
+/// The `authorization` of this service.
+pub(crate) struct ServiceToken {
+    client_id: String,
+    secret: SecretString,
+    identity: IdentityServiceClient<Channel>,
+    current: ArcSwapOption<Token>,
+    /// When identity was last asked. Held while it is asked, so that one asks for all.
+    asked: Mutex<Option<Instant>>,
+}
+
+struct Token {
+    header: HeaderValue,
+    renew: Instant,
+    end: Instant,
+}
+
+impl ServiceToken {
+    /// `identity` must be a channel that itself sends no token.
+    pub(crate) fn new(client_id: &str, secret: SecretString, identity: Channel) -> Self {
+        Self {
+            client_id: client_id.to_owned(),
+            secret,
+            identity: IdentityServiceClient::new(identity),
+            current: ArcSwapOption::empty(),
+            asked: Mutex::new(None),
+        }
+    }
+
+    /// The header's value. While identity is away, a token that is not over yet goes on to serve.
+    ///
+    /// # Errors
+    /// Identity cannot be reached, or refuses this service.
+    pub(crate) async fn header(&self) -> Result<HeaderValue, Status> {
+        let now = Instant::now();
+        let usable = |token: &Arc<Token>| now + MIN_LEFT < token.end;
+        let current = self.current.load_full().filter(usable);
+        if let Some(token) = &current {
+            if now < token.renew {
+                return Ok(token.header.clone());
+            }
+            // Due, but good: one renews, the others go on.
+            let Ok(mut asked) = self.asked.try_lock() else {
+                return Ok(token.header.clone());
+            };
+            if asked.is_some_and(|asked| asked.elapsed() < MIN_RETRY) {
+                return Ok(token.header.clone());
+            }
+            *asked = Some(now);
+            return Ok(self.fetch().await.unwrap_or_else(|_| token.header.clone()));
+        }
+        let mut asked = self.asked.lock().await;
+        // Somebody else may have fetched one while this call waited.
+        if let Some(token) = self.current.load_full().filter(usable) {
+            return Ok(token.header.clone());
+        }
+        *asked = Some(now);
+        self.fetch().await
+    }
+
+    /// Forgets the token if a callee would not have it, so that the next call brings a new one.
+    pub(crate) fn refused(&self, header: &HeaderValue) {
+        let current = self.current.load();
+        if current
+            .as_ref()
+            .is_some_and(|token| token.header == *header)
+        {
+            self.current.store(None);
+        }
+    }
+
+    async fn fetch(&self) -> Result<HeaderValue, Status> {
+        let request = IssueServiceTokenRequest {
+            client_id: self.client_id.clone(),
+            client_secret: self.secret.expose_secret().to_owned(),
+        };
+        let asked = Instant::now();
+        let answer = self
+            .identity
+            .clone()
+            .issue_service_token(request)
+            .await
+            .inspect_err(|status| {
+                tracing::warn!(code = ?status.code(), error = status.message(), "no service token");
+            })?;
+        let answer = answer.into_inner();
+        let mut header = HeaderValue::try_from(format!("Bearer {}", answer.access_token))
+            .map_err(|_| Status::new(Code::Internal, "identity sent a token that is no header"))?;
+        header.set_sensitive(true);
+        let life = Duration::from_secs(u64::try_from(answer.expires_in).unwrap_or(0));
+        self.current.store(Some(Arc::new(Token {
+            header: header.clone(),
+            renew: asked + life * RENEW_AFTER_PERCENT / 100,
+            end: asked + life,
+        })));
+        Ok(header)
+    }
+}
