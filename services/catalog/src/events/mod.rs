@@ -1,0 +1,3 @@
+//! What others hear of the catalog.
+
+pub mod publish;

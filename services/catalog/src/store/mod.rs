@@ -1,0 +1,5 @@
+//! Aggregates to rows and back.
+
+pub mod entity;
+pub mod migrations;
+pub mod products;

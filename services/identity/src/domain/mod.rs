@@ -1,0 +1,5 @@
+//! The rules of accounts and logins: pure, without I/O.
+
+pub mod account;
+pub mod email;
+pub mod throttle;

@@ -1,0 +1,112 @@
+//! Every way in which a call can fail, and its one code.
+
+use chassis::{
+    Classify,
+    error::{Code, Violation},
+};
+use uuid::Uuid;
+
+use crate::{
+    domain::{account::AccountError, throttle::TooMany},
+    passwords::PasswordError,
+    tokens::TokenError,
+};
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request breaks a rule that the contract's own rules cannot say.
+    #[error("{}: {}", .0.field, .0.description)]
+    Invalid(Violation),
+    /// The address has an account.
+    #[error("There is already an account with this e-mail address.")]
+    EmailTaken,
+    /// Unknown address, wrong password or both: nobody learns which.
+    #[error("The e-mail address or the password is wrong.")]
+    InvalidCredentials,
+    /// Unknown service, wrong secret or both.
+    #[error("The client id or the secret is wrong.")]
+    InvalidClient,
+    /// The password was right, but the account is closed for now.
+    #[error("The account is not active.")]
+    Inactive,
+    /// Too many failed logins of one address.
+    #[error("Too many failed logins; try again in {} s.", .0.retry_after.as_secs().max(1))]
+    TooManyFailures(TooMany),
+    /// Only a person has an account.
+    #[error("Only a person has an account.")]
+    NoPerson,
+    /// No account has this id.
+    #[error("There is no account {0}.")]
+    NotFound(Uuid),
+    /// A password could not be hashed or checked.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// A token could not be signed.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The database failed, or a concurrent change won.
+    #[error(transparent)]
+    Store(#[from] chassis::db::Error),
+}
+
+impl Error {
+    /// A field of the request that cannot be used; `field` as JSON names it.
+    pub fn invalid(field: &str, description: impl Into<String>) -> Self {
+        Self::Invalid(Violation::new(field, description))
+    }
+}
+
+impl From<AccountError> for Error {
+    fn from(error: AccountError) -> Self {
+        Self::invalid(error.field(), error.to_string())
+    }
+}
+
+impl Classify for Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::Invalid(_) => Code::InvalidArgument,
+            Self::EmailTaken => Code::AlreadyExists,
+            Self::InvalidCredentials | Self::InvalidClient => Code::Unauthenticated,
+            Self::Inactive | Self::NoPerson => Code::PermissionDenied,
+            Self::TooManyFailures(_) | Self::Password(PasswordError::Overloaded) => {
+                Code::ResourceExhausted
+            }
+            Self::NotFound(_) => Code::NotFound,
+            Self::Password(PasswordError::Broken(_)) | Self::Token(_) => Code::Internal,
+            Self::Store(error) => error.code(),
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "INVALID_REQUEST",
+            Self::EmailTaken => "EMAIL_TAKEN",
+            Self::InvalidCredentials => "INVALID_CREDENTIALS",
+            Self::InvalidClient => "INVALID_CLIENT",
+            Self::Inactive => "ACCOUNT_INACTIVE",
+            Self::TooManyFailures(_) => "TOO_MANY_FAILED_LOGINS",
+            Self::NoPerson => "NO_PERSON",
+            Self::NotFound(_) => "ACCOUNT_NOT_FOUND",
+            Self::Password(PasswordError::Overloaded) => "OVERLOADED",
+            Self::Password(PasswordError::Broken(_)) => "PASSWORD_HASHING",
+            Self::Token(_) => "TOKEN_SIGNING",
+            Self::Store(error) => error.reason(),
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Store(error) => error.message(),
+            _ => self.to_string(),
+        }
+    }
+
+    fn violations(&self) -> Vec<Violation> {
+        match self {
+            Self::Invalid(violation) => vec![violation.clone()],
+            _ => Vec::new(),
+        }
+    }
+}

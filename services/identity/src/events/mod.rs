@@ -1,0 +1,3 @@
+//! What others hear of accounts.
+
+pub mod publish;

@@ -1,0 +1,24 @@
+//! The identity service's process.
+
+use std::process::ExitCode;
+
+use contracts::caravan::identity::v1::identity_service_server::IdentityServiceServer;
+use identity::{bootstrap, config::Config, rpc::Rpc, store::migrations::Migrator, tokens::Tokens};
+
+fn main() -> ExitCode {
+    chassis::run("identity", |config: Config, kit| async move {
+        let db = kit.database::<Migrator>().await?;
+        let tokens = Tokens::open(&db, &config.common.token_issuer, config.token_lifetime).await?;
+        let rpc = Rpc::new(
+            db,
+            tokens.clone(),
+            config.service_clients()?,
+            config.hashes_at_once,
+        );
+        bootstrap::admin(&rpc, &config).await?;
+        kit.keys(tokens) // Its own; everybody else asks for them by GetKeySet.
+            .grpc(IdentityServiceServer::new(rpc))
+            .serve() // Drains on SIGTERM.
+            .await
+    })
+}

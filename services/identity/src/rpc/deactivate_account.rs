@@ -1,0 +1,18 @@
+//! Makes an account inactive: it can no longer log in or buy.
+
+use chassis::Call;
+use contracts::caravan::identity::v1 as pb;
+
+use super::{Rpc, convert, set_state};
+use crate::{domain::account::State, error::Error};
+
+pub(super) async fn handle(
+    rpc: &Rpc,
+    _call: Call,
+    request: pb::DeactivateAccountRequest,
+) -> Result<pb::DeactivateAccountResponse, Error> {
+    let account = set_state::handle(rpc, &request.account_id, State::Inactive).await?;
+    Ok(pb::DeactivateAccountResponse {
+        account: Some(convert::account(&account)),
+    })
+}

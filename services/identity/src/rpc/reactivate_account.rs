@@ -1,0 +1,18 @@
+//! Makes an inactive account active again.
+
+use chassis::Call;
+use contracts::caravan::identity::v1 as pb;
+
+use super::{Rpc, convert, set_state};
+use crate::{domain::account::State, error::Error};
+
+pub(super) async fn handle(
+    rpc: &Rpc,
+    _call: Call,
+    request: pb::ReactivateAccountRequest,
+) -> Result<pb::ReactivateAccountResponse, Error> {
+    let account = set_state::handle(rpc, &request.account_id, State::Active).await?;
+    Ok(pb::ReactivateAccountResponse {
+        account: Some(convert::account(&account)),
+    })
+}

@@ -1,0 +1,50 @@
+//! Opens an account. The e-mail address must not have one yet.
+
+use chassis::{Call, outbox};
+use contracts::caravan::identity::v1 as pb;
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use super::{Rpc, convert};
+use crate::{
+    domain::account::{Account, Registered, Role},
+    error::Error,
+    store,
+};
+
+pub(super) async fn handle(
+    rpc: &Rpc,
+    _call: Call,
+    request: pb::RegisterAccountRequest,
+) -> Result<pb::RegisterAccountResponse, Error> {
+    let password = SecretString::from(request.password);
+    let roles = vec![Role::Customer];
+    let registered = &Account::register(
+        Uuid::now_v7(),
+        &request.email,
+        &request.display_name,
+        roles,
+        chassis::clock::now(),
+    )?;
+    let Registered(account) = registered;
+    // Before the costly hash; whoever comes at the same moment is caught below.
+    if store::accounts::find_by_email(rpc.db.read(), &account.parts().email)
+        .await?
+        .is_some()
+    {
+        return Err(Error::EmailTaken);
+    }
+    let hash = &rpc.passwords.hash(password).await?;
+    rpc.db
+        .write(|tx| async move {
+            if !store::accounts::insert(&tx, account, hash).await? {
+                return Err(Error::EmailTaken);
+            }
+            outbox::append(&tx, &pb::AccountRegistered::from(registered)).await?;
+            Ok(())
+        })
+        .await?;
+    Ok(pb::RegisterAccountResponse {
+        account: Some(convert::account(account)),
+    })
+}

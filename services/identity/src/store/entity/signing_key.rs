@@ -1,0 +1,21 @@
+//! The table `signing_keys`.
+
+use sea_orm::entity::prelude::*;
+use time::OffsetDateTime;
+
+/// A key that access tokens are signed with.
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "signing_keys")]
+pub struct Model {
+    /// 1 for the first key. Replicas that make the same generation at once meet here: one of them wins.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub generation: i64,
+    /// PKCS#8, with the public key inside.
+    #[sea_orm(column_type = "Blob")]
+    pub private_key: Vec<u8>,
+    /// UTC.
+    pub created_at: OffsetDateTime,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,20 @@
+//! The schema, one step a file.
+
+use sea_orm_migration::prelude::*;
+
+mod m0001_accounts;
+mod m0002_signing_keys;
+
+/// Every step, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m0001_accounts::Migration),
+            Box::new(m0002_signing_keys::Migration),
+        ]
+    }
+}

@@ -1,0 +1,3 @@
+//! What others hear of stock and holds.
+
+pub mod publish;

@@ -1,0 +1,4 @@
+//! One file a table.
+
+pub mod reservation;
+pub mod stock;
