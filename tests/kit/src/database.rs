@@ -80,6 +80,16 @@ pub(crate) fn postgres() -> Option<String> {
     }
 }
 
+/// How often the tests' PostgreSQL cluster made its log durable since it started.
+///
+/// # Panics
+/// Where there is no cluster.
+pub fn wal_syncs() -> f64 {
+    let cluster = postgres().expect("a cluster");
+    let syncs = psql(&cluster, "SELECT wal_sync FROM pg_stat_wal");
+    syncs.trim().parse().expect("a number")
+}
+
 /// Removes every database of the cluster whose name starts with `prefix`, whoever is connected.
 pub(crate) fn drop_databases(cluster: &str, prefix: &str) {
     let names = psql(

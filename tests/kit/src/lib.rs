@@ -13,6 +13,6 @@ pub mod shop;
 pub mod wait;
 mod world;
 
-pub use database::{DatabaseUrl, Engine, POSTGRES_VARIABLE, database_url};
+pub use database::{DatabaseUrl, Engine, POSTGRES_VARIABLE, database_url, wal_syncs};
 pub use nats::Nats;
 pub use world::{World, tell};

@@ -1,0 +1,88 @@
+//! What the machine has and what the mesh takes of it.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use kit::World;
+
+/// How long the disk is asked to make single small writes durable.
+const FSYNC_FOR: Duration = Duration::from_secs(2);
+/// A write as a log appends it: one page.
+const PAGE_BYTES: usize = 4096;
+
+/// Resident memory of one process.
+#[derive(Clone, Debug)]
+pub(crate) struct Memory {
+    pub(crate) process: String,
+    pub(crate) resident_kib: u64,
+}
+
+/// One line: cores, memory, kernel.
+pub(crate) fn describe() -> String {
+    let cores = thread::available_parallelism().map_or(0, usize::from);
+    let memory_kib = field(&read("/proc/meminfo"), "MemTotal:");
+    let model = read("/proc/cpuinfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map(|rest| rest.trim_start_matches([' ', '\t', ':']).to_owned());
+    format!(
+        "Machine: {cores} cores ({}), {} GiB of memory, Linux {}. Buyers and mesh share it.\n",
+        model.unwrap_or_else(|| "unknown".into()),
+        memory_kib >> 20,
+        read("/proc/sys/kernel/osrelease").trim(),
+    )
+}
+
+/// How often in a second the disk below `folder` makes one more page of a file durable.
+///
+/// # Panics
+/// Where the folder cannot be written.
+pub(crate) fn fsyncs_per_s(folder: &Path) -> f64 {
+    let path = folder.join("fsync.probe");
+    let mut file = File::create(&path).expect("the mesh's home can be written");
+    let page = [7; PAGE_BYTES];
+    let began = Instant::now();
+    let mut syncs = 0.0;
+    while began.elapsed() < FSYNC_FOR {
+        file.write_all(&page).expect("the disk has room");
+        file.sync_data().expect("the disk syncs");
+        syncs += 1.0;
+    }
+    let per_s = syncs / began.elapsed().as_secs_f64();
+    let _ = fs::remove_file(path);
+    per_s
+}
+
+/// Resident memory of every process of the mesh, `caravan up` itself first.
+pub(crate) fn memory(world: &mut World) -> Vec<Memory> {
+    let up = ("caravan up".to_owned(), world.mesh().pid());
+    let others = world.status();
+    let others = others
+        .into_iter()
+        .filter_map(|process| Some((process.name, process.pid?)));
+    std::iter::once(up)
+        .chain(others)
+        .map(|(process, pid)| Memory {
+            process,
+            resident_kib: field(&read(&format!("/proc/{pid}/status")), "VmRSS:"),
+        })
+        .collect()
+}
+
+/// The number after a name in a file of /proc.
+fn field(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|rest| rest.split_whitespace().next());
+    number
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_default()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
