@@ -1,0 +1,394 @@
+//! Reads JSON text token by token, without building anything.
+
+use std::borrow::Cow;
+
+use crate::{InputError, MAX_DEPTH, number};
+
+/// A place in a JSON text.
+#[derive(Clone, Debug)]
+pub(crate) struct Cursor<'a> {
+    text: &'a str,
+    position: usize,
+}
+
+type Result<T> = std::result::Result<T, InputError>;
+
+impl<'a> Cursor<'a> {
+    /// # Errors
+    /// Where the bytes are not UTF-8.
+    pub(crate) fn new(bytes: &'a [u8]) -> Result<Self> {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            InputError::new(format!("is not UTF-8 at byte {}", error.valid_up_to()))
+        })?;
+        Ok(Self { text, position: 0 })
+    }
+
+    pub(crate) fn position(&self) -> usize {
+        self.position
+    }
+
+    pub(crate) fn go_back(&mut self, position: usize) {
+        self.position = position;
+    }
+
+    /// The next byte that is no white space, not consumed.
+    #[inline]
+    pub(crate) fn peek(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        while let Some(&byte) = bytes.get(self.position) {
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Some(byte);
+            }
+            self.position += 1;
+        }
+        None
+    }
+
+    /// A fault at this place.
+    #[cold]
+    pub(crate) fn fault(&self, expected: &str) -> InputError {
+        let before = &self.text[..self.text.floor_char_boundary(self.position)];
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        InputError::new(format!(
+            "malformed JSON: expected {expected} at line {line} column {column}"
+        ))
+    }
+
+    #[inline]
+    fn expect(&mut self, byte: u8, expected: &str) -> Result<()> {
+        if self.peek() == Some(byte) {
+            self.position += 1;
+            Ok(())
+        } else {
+            Err(self.fault(expected))
+        }
+    }
+
+    /// Refuses anything but white space.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.fault("the end")),
+        }
+    }
+
+    pub(crate) fn open_object(&mut self) -> Result<()> {
+        self.expect(b'{', "an object")
+    }
+
+    pub(crate) fn open_array(&mut self) -> Result<()> {
+        self.expect(b'[', "an array")
+    }
+
+    /// The next key, or `None` after the object's end. `first` is true only at the first call.
+    #[inline]
+    pub(crate) fn key(&mut self, first: &mut bool) -> Result<Option<Cow<'a, str>>> {
+        match self.peek() {
+            Some(b'}') => {
+                self.position += 1;
+                return Ok(None);
+            }
+            Some(b',') if !*first => self.position += 1,
+            _ if *first => {}
+            _ => return Err(self.fault("',' or '}'")),
+        }
+        *first = false;
+        if self.peek() != Some(b'"') {
+            return Err(self.fault("a name in double quotes"));
+        }
+        let key = self.string()?;
+        self.expect(b':', "':'")?;
+        Ok(Some(key))
+    }
+
+    /// Whether another element follows; consumes the array's end. `first` as in [`Self::key`].
+    #[inline]
+    pub(crate) fn element(&mut self, first: &mut bool) -> Result<bool> {
+        match self.peek() {
+            Some(b']') if *first => {
+                self.position += 1;
+                return Ok(false);
+            }
+            _ if *first => {
+                *first = false;
+                return Ok(true);
+            }
+            Some(b']') => {
+                self.position += 1;
+                return Ok(false);
+            }
+            Some(b',') => self.position += 1,
+            _ => return Err(self.fault("',' or ']'")),
+        }
+        if self.peek() == Some(b']') {
+            return Err(self.fault("a value"));
+        }
+        Ok(true)
+    }
+
+    /// Consumes `null` where it stands next.
+    #[inline]
+    pub(crate) fn null(&mut self) -> Result<bool> {
+        if self.peek() != Some(b'n') {
+            return Ok(false);
+        }
+        self.word("null").map(|()| true)
+    }
+
+    pub(crate) fn boolean(&mut self) -> Result<Option<bool>> {
+        match self.peek() {
+            Some(b't') => self.word("true").map(|()| Some(true)),
+            Some(b'f') => self.word("false").map(|()| Some(false)),
+            _ => Ok(None),
+        }
+    }
+
+    fn word(&mut self, word: &str) -> Result<()> {
+        if !self.text[self.position..].starts_with(word) {
+            return Err(self.fault("a value"));
+        }
+        self.position += word.len();
+        Ok(())
+    }
+
+    /// The number that stands next, as its text.
+    pub(crate) fn number(&mut self) -> Result<&'a str> {
+        self.peek();
+        let rest = &self.text[self.position..];
+        let length = number::length(rest.as_bytes()).ok_or_else(|| self.fault("a value"))?;
+        self.position += length;
+        Ok(&rest[..length])
+    }
+
+    /// The string that stands next; borrowed where it has no escapes.
+    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>> {
+        if let Some(plain) = self.plain_string()? {
+            return Ok(Cow::Borrowed(plain));
+        }
+        let mut bytes = Vec::new();
+        self.unescape(&mut bytes)?;
+        let text = String::from_utf8(bytes).expect("parts of a string and whole characters");
+        Ok(Cow::Owned(text))
+    }
+
+    /// The string that stands next where it has no escapes; else nothing is consumed.
+    #[inline]
+    pub(crate) fn plain_string(&mut self) -> Result<Option<&'a str>> {
+        if self.peek() != Some(b'"') {
+            return Err(self.fault("a string"));
+        }
+        let rest = &self.text[self.position + 1..];
+        match stop(rest.as_bytes()) {
+            Some((length, b'"')) => {
+                self.position += length + 2;
+                Ok(Some(&rest[..length]))
+            }
+            Some((_, b'\\')) => Ok(None),
+            Some((length, _)) => {
+                self.position += 1 + length;
+                Err(self.fault("no control character in a string"))
+            }
+            None => {
+                self.position = self.text.len();
+                Err(self.fault("the end of the string"))
+            }
+        }
+    }
+
+    /// Appends the string that stands next, its escapes resolved.
+    pub(crate) fn unescape(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        self.expect(b'"', "a string")?;
+        loop {
+            let rest = &self.text.as_bytes()[self.position..];
+            let Some((length, stop)) = stop(rest) else {
+                self.position = self.text.len();
+                return Err(self.fault("the end of the string"));
+            };
+            out.extend_from_slice(&rest[..length]);
+            self.position += length;
+            match stop {
+                b'"' => {
+                    self.position += 1;
+                    return Ok(());
+                }
+                b'\\' => {
+                    let character = self.escape()?;
+                    out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                _ => return Err(self.fault("no control character in a string")),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char> {
+        let letter = self.text.as_bytes().get(self.position + 1).copied();
+        let plain = match letter {
+            Some(letter @ (b'"' | b'\\' | b'/')) => char::from(letter),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => return self.unicode(),
+            _ => return Err(self.fault("an escape")),
+        };
+        self.position += 2;
+        Ok(plain)
+    }
+
+    /// `\uXXXX`, or two of them for a character outside the basic plane.
+    fn unicode(&mut self) -> Result<char> {
+        let unit = self.unit()?;
+        let code = match unit {
+            0xd800..=0xdbff => {
+                let low = self.unit()?;
+                if !(0xdc00..=0xdfff).contains(&low) {
+                    return Err(self.fault("the second half of a surrogate pair before here"));
+                }
+                0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00)
+            }
+            _ => unit,
+        };
+        char::from_u32(code).ok_or_else(|| self.fault("no lone surrogate before here"))
+    }
+
+    fn unit(&mut self) -> Result<u32> {
+        let rest = &self.text.as_bytes()[self.position..];
+        let digits = rest
+            .strip_prefix(b"\\u")
+            .and_then(|rest| rest.get(..4))
+            .ok_or_else(|| self.fault("\\u and four hexadecimal digits"))?;
+        let mut unit = 0;
+        for digit in digits {
+            let value = char::from(*digit).to_digit(16);
+            unit = unit << 4 | value.ok_or_else(|| self.fault("four hexadecimal digits"))?;
+        }
+        self.position += 6;
+        Ok(unit)
+    }
+
+    /// Steps over a value, whatever it is, and checks that it is JSON.
+    pub(crate) fn skip(&mut self, depth: u32) -> Result<()> {
+        if depth > MAX_DEPTH {
+            return Err(too_deep());
+        }
+        match self.peek() {
+            Some(b'{') => {
+                self.position += 1;
+                let mut first = true;
+                while self.key(&mut first)?.is_some() {
+                    self.skip(depth + 1)?;
+                }
+            }
+            Some(b'[') => {
+                self.position += 1;
+                let mut first = true;
+                while self.element(&mut first)? {
+                    self.skip(depth + 1)?;
+                }
+            }
+            Some(b'"') => drop(self.string()?),
+            Some(b't' | b'f') => drop(self.boolean()?),
+            Some(b'n') => drop(self.null()?),
+            _ => drop(self.number()?),
+        }
+        Ok(())
+    }
+}
+
+/// Where the plain part of a string ends, and the byte that ends it.
+#[inline]
+fn stop(bytes: &[u8]) -> Option<(usize, u8)> {
+    let stops = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
+    let length = bytes.iter().position(stops)?;
+    Some((length, bytes[length]))
+}
+
+#[cold]
+pub(crate) fn too_deep() -> InputError {
+    InputError::new(format!("is nested deeper than {MAX_DEPTH} levels"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn skipped(json: &str) -> Result<()> {
+        let mut cursor = Cursor::new(json.as_bytes())?;
+        cursor.skip(0)?;
+        cursor.end()
+    }
+
+    #[test]
+    fn json_is_told_from_what_only_looks_like_it() {
+        for json in [
+            "null",
+            " {} ",
+            "[]",
+            "[1,-2.5e-3,\"x\",true,false,null,{\"a\":[{}]}]",
+            "\"\\u00e9\\ud83e\\udd80\\/\"",
+            "0",
+        ] {
+            skipped(json).expect(json);
+        }
+        for json in [
+            "",
+            "{",
+            "}",
+            "[1,]",
+            "[,1]",
+            "{\"a\":1,}",
+            "{,}",
+            "{\"a\"}",
+            "{a:1}",
+            "{'a':1}",
+            "01",
+            "1.",
+            "+1",
+            "nul",
+            "truex",
+            "\"",
+            "\"\n\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\ud800\"",
+            "\"\\udc00\"",
+            "\"\\ud800\\u0041\"",
+            "1 2",
+            "[1 2]",
+            "NaN",
+            "// c\n1",
+            "{\"a\":1 \"b\":2}",
+        ] {
+            assert!(skipped(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn strings_lose_their_escapes() {
+        let mut cursor = Cursor::new(br#""a\"\\\/\b\f\n\r\t\u00e9\ud83e\udd80z""#).expect("UTF-8");
+        assert_eq!(
+            cursor.string().expect("a string"),
+            "a\"\\/\u{8}\u{c}\n\r\té🦀z"
+        );
+    }
+
+    #[test]
+    fn faults_say_line_and_column() {
+        let fault = skipped("{\"a\": 1,\n \"b\" 2}").expect_err("no colon");
+        assert!(
+            fault.problem().ends_with("expected ':' at line 2 column 6"),
+            "{fault}"
+        );
+    }
+
+    #[test]
+    fn nesting_ends_somewhere() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        skipped(&nested(100)).expect("allowed");
+        assert!(skipped(&nested(102)).is_err());
+        assert!(skipped(&"[".repeat(1_000_000)).is_err());
+    }
+}

@@ -1,0 +1,143 @@
+//! JSON text out: strings, numbers.
+
+/// For each byte the letter of its escape, `u` for `\u00XX`, 0 for none.
+const ESCAPES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = b'u';
+        byte += 1;
+    }
+    table[b'\n' as usize] = b'n';
+    table[b'\r' as usize] = b'r';
+    table[b'\t' as usize] = b't';
+    table[0x08] = b'b';
+    table[0x0c] = b'f';
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table
+};
+
+/// Writes a JSON string with its quotes.
+#[inline]
+pub(crate) fn put_string(out: &mut Vec<u8>, text: &str) {
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut start = 0;
+    for (index, &byte) in bytes.iter().enumerate() {
+        let escape = ESCAPES[byte as usize];
+        if escape != 0 {
+            out.extend_from_slice(&bytes[start..index]);
+            put_escape(out, byte, escape);
+            start = index + 1;
+        }
+    }
+    out.extend_from_slice(&bytes[start..]);
+    out.push(b'"');
+}
+
+fn put_escape(out: &mut Vec<u8>, byte: u8, escape: u8) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.extend_from_slice(&[b'\\', escape]);
+    if escape == b'u' {
+        let (high, low) = (byte >> 4, byte & 15);
+        out.extend_from_slice(&[b'0', b'0', HEX[high as usize], HEX[low as usize]]);
+    }
+}
+
+/// Writes an integer in digits.
+#[inline]
+pub(crate) fn put_integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Writes an integer as a JSON string: 64 bits do not fit a JavaScript number.
+#[inline]
+pub(crate) fn put_quoted_integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
+    out.push(b'"');
+    put_integer(out, value);
+    out.push(b'"');
+}
+
+/// Writes a number, or the string that stands for one that JSON does not have.
+pub(crate) fn put_double(out: &mut Vec<u8>, value: f64) {
+    match special(value) {
+        Some(name) => out.extend_from_slice(name.as_bytes()),
+        None => put_finite(out, zmij::Buffer::new().format_finite(value)),
+    }
+}
+
+/// As [`put_double`], with the fewest digits that tell this `f32` apart.
+pub(crate) fn put_float(out: &mut Vec<u8>, value: f32) {
+    match special(f64::from(value)) {
+        Some(name) => out.extend_from_slice(name.as_bytes()),
+        None => put_finite(out, zmij::Buffer::new().format_finite(value)),
+    }
+}
+
+/// `1` rather than `1.0`, as JavaScript writes it.
+fn put_finite(out: &mut Vec<u8>, digits: &str) {
+    let digits = digits.strip_suffix(".0").unwrap_or(digits);
+    out.extend_from_slice(digits.as_bytes());
+}
+
+fn special(value: f64) -> Option<&'static str> {
+    if value.is_finite() {
+        None
+    } else if value.is_nan() {
+        Some("\"NaN\"")
+    } else if value > 0.0 {
+        Some("\"Infinity\"")
+    } else {
+        Some("\"-Infinity\"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl Fn(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).expect("JSON is UTF-8")
+    }
+
+    #[test]
+    fn strings_are_escaped_as_json_wants() {
+        for (text, json) in [
+            ("", r#""""#),
+            ("tea", r#""tea""#),
+            ("a\"b\\c\n\r\t", r#""a\"b\\c\n\r\t""#),
+            ("\u{0}\u{1f}\u{8}\u{c}", r#""\u0000\u001f\b\f""#),
+            ("ä€🦀\u{2028}", "\"ä€🦀\u{2028}\""),
+        ] {
+            assert_eq!(written(|out| put_string(out, text)), json);
+        }
+    }
+
+    #[test]
+    fn numbers_are_short_and_exact() {
+        for (value, json) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (0.1, "0.1"),
+            (f64::NAN, "\"NaN\""),
+            (f64::INFINITY, "\"Infinity\""),
+            (f64::NEG_INFINITY, "\"-Infinity\""),
+        ] {
+            assert_eq!(written(|out| put_double(out, value)), json);
+        }
+        for value in [1e300, f64::MIN_POSITIVE, f64::MAX, 123_456_789.125] {
+            let text = written(|out| put_double(out, value));
+            assert_eq!(text.parse::<f64>().expect("a number"), value);
+        }
+        assert_eq!(written(|out| put_float(out, 0.1)), "0.1");
+        assert_eq!(
+            written(|out| put_quoted_integer(out, i64::MIN)),
+            "\"-9223372036854775808\""
+        );
+    }
+}
