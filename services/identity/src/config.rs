@@ -34,8 +34,8 @@ pub struct Config {
     #[arg(long, env = "BOOTSTRAP_ADMIN_PASSWORD_FILE")]
     pub bootstrap_admin_password_file: Option<PathBuf>,
 
-    /// Passwords that are hashed at a time; each takes a processor and 19 MiB.
-    #[arg(long, env = "HASHES_AT_ONCE", default_value = "2", value_parser = clap::value_parser!(u16).range(1..=256))]
+    /// Passwords that are hashed at a time; each takes a processor and 19 MiB. Below the chassis' 8 threads for work that blocks.
+    #[arg(long, env = "HASHES_AT_ONCE", default_value = "2", value_parser = clap::value_parser!(u16).range(1..=6))]
     pub hashes_at_once: u16,
 }
 

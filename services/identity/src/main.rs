@@ -16,8 +16,8 @@ fn main() -> ExitCode {
             config.hashes_at_once,
         );
         bootstrap::admin(&rpc, &config).await?;
-        kit.keys(tokens) // Its own; everybody else asks for them by GetKeySet.
-            .grpc(IdentityServiceServer::new(rpc))
+        kit.grpc(IdentityServiceServer::new(rpc))
+            .keys(tokens) // Its own; everybody else asks for them by GetKeySet.
             .serve() // Drains on SIGTERM.
             .await
     })

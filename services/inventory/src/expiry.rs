@@ -17,7 +17,10 @@ const CONCURRENT_HOLDS: usize = 16;
 /// Looks for overdue holds every `interval` until `drain` says so.
 ///
 /// Replicas may look at the same time: each hold is looked at again under its lock.
-pub async fn run(db: Db, interval: Duration, drain: CancellationToken) {
+///
+/// # Errors
+/// None: a look that failed is made again.
+pub async fn run(db: Db, interval: Duration, drain: CancellationToken) -> anyhow::Result<()> {
     while !drain.is_cancelled() {
         let more = match expire_overdue(&db).await {
             Ok(ended) => ended == MAX_BATCH_HOLDS,
@@ -35,6 +38,7 @@ pub async fn run(db: Db, interval: Duration, drain: CancellationToken) {
                 .await;
         }
     }
+    Ok(())
 }
 
 /// Ends up to [`MAX_BATCH_HOLDS`] overdue holds and says how many were found.
