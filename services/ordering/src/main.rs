@@ -1,0 +1,25 @@
+//! The ordering service's process.
+
+use std::process::ExitCode;
+
+use contracts::caravan::ordering::v1::ordering_service_server::OrderingServiceServer;
+use ordering::{
+    SAGAS,
+    config::Config,
+    events::{on_account_registered, on_account_updated},
+    rpc::Rpc,
+    store::migrations::Migrator,
+    upstream::{Catalog, Identity},
+};
+
+fn main() -> ExitCode {
+    chassis::run("ordering", |_config: Config, kit| async move {
+        let db = kit.database::<Migrator>().await?;
+        let rpc = Rpc::new(db.clone(), Catalog::new(kit.channel("catalog")?), Identity::new(kit.channel("identity")?));
+        kit.grpc(OrderingServiceServer::new(rpc))
+            .consume(on_account_registered::consumer(db.clone()))
+            .consume(on_account_updated::consumer(db))
+            .serve() // Drains on SIGTERM.
+            .await
+    })
+}

@@ -1,0 +1,5 @@
+//! One file a table.
+
+pub mod customer;
+pub mod order;
+pub mod order_line;

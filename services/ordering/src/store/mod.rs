@@ -1,0 +1,6 @@
+//! Aggregates to rows and back. Every update checks the version.
+
+pub mod customers;
+pub mod entity;
+pub mod migrations;
+pub mod orders;
