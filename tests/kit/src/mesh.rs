@@ -31,14 +31,23 @@ pub struct Process {
     pub nats: Option<String>,
     /// `host:port` of its admin listener.
     pub admin: Option<String>,
+    /// How often it was started again.
+    pub restarts: u32,
     /// Whether its readiness check answers.
     pub ready: bool,
 }
 
 /// The answer of `caravan status --json`.
-#[derive(Deserialize)]
-struct Status {
-    processes: Vec<Process>,
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Status {
+    /// Whether the mesh has come up and every process is ready now.
+    pub ready: bool,
+    /// Base URL of REST.
+    pub gateway_url: Option<String>,
+    /// From start to ready, in milliseconds.
+    pub ready_after_ms: Option<u64>,
+    /// Every process.
+    pub processes: Vec<Process>,
 }
 
 /// A running mesh. Stops when the value ends.
@@ -90,25 +99,19 @@ impl Mesh {
         self.up.id()
     }
 
-    /// All processes of the mesh.
+    /// How the mesh is.
     ///
     /// # Errors
     /// What `caravan status` said instead.
-    pub fn status(&self) -> Result<Vec<Process>, String> {
+    pub fn status(&self) -> Result<Status, String> {
         let output = caravan()
             .args(["status", "--json", "--home"])
             .arg(&self.home)
             .stdin(Stdio::null())
             .output()
             .expect("the caravan binary lies beside the tests");
-        let status: Result<Status, _> = serde_json::from_slice(&output.stdout);
-        status.map(|status| status.processes).map_err(|error| {
-            format!(
-                "{error}: {}{}",
-                String::from_utf8_lossy(&output.stdout),
-                String::from_utf8_lossy(&output.stderr)
-            )
-        })
+        serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
     }
 
     /// Everything that was logged so far.
@@ -130,14 +133,16 @@ impl Mesh {
         None
     }
 
-    /// Ends the command and every process of the mesh at once.
+    /// Ends the command at once, and what it leaves running.
     fn kill(&mut self) {
-        let processes = self.status().unwrap_or_default();
         let _ = self.up.kill();
         let _ = self.up.wait();
-        for pid in processes.iter().filter_map(|process| process.pid) {
-            signal(pid, "KILL");
-        }
+        let _ = caravan()
+            .args(["down", "--home"])
+            .arg(&self.home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status();
     }
 }
 

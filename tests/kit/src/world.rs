@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     database::{self, Engine, postgres},
     ledger::Ledger,
-    mesh::{Mesh, Process, caravan, signal},
+    mesh::{Mesh, Process, Status, caravan, signal},
     ports::PortBlock,
     rest::Rest,
     shop::{Customer, Stock},
@@ -128,15 +128,15 @@ impl World {
     }
 
     fn gateway_if_ready(&self) -> Result<String, String> {
-        let processes = self.mesh.status()?;
-        match processes.iter().find(|process| !process.ready) {
-            Some(process) => Err(format!("{} is not ready", process.name)),
-            None => processes
-                .iter()
-                .find(|process| process.name == "gateway")
-                .and_then(|gateway| gateway.http.clone())
-                .map(|address| format!("http://{address}"))
-                .ok_or_else(|| "no gateway".into()),
+        let status = self.mesh.status()?;
+        match status.gateway_url {
+            Some(gateway) if status.ready => Ok(gateway),
+            _ => {
+                let processes = status.processes.into_iter();
+                let waiting = processes.filter(|process| !process.ready);
+                let names: Vec<_> = waiting.map(|process| process.name).collect();
+                Err(format!("not ready: {names:?}"))
+            }
         }
     }
 
@@ -260,14 +260,14 @@ impl World {
         Ledger::read(&address.expect("the sandbox speaks HTTP")).await
     }
 
-    /// All processes of the mesh.
-    pub fn status(&self) -> Vec<Process> {
+    /// How the mesh is.
+    pub fn status(&self) -> Status {
         self.mesh.status().expect("the mesh has a status")
     }
 
     /// One process of the mesh.
     pub fn process(&self, name: &str) -> Process {
-        let processes = self.status();
+        let processes = self.status().processes;
         processes
             .iter()
             .find(|process| process.name == name)

@@ -160,6 +160,7 @@ async fn commits(world: &World) -> f64 {
     let mut sum = 0.0;
     for admin in world
         .status()
+        .processes
         .into_iter()
         .filter_map(|process| process.admin)
     {

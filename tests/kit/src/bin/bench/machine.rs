@@ -61,7 +61,7 @@ pub(crate) fn fsyncs_per_s(folder: &Path) -> f64 {
 /// Resident memory of every process of the mesh, `caravan up` itself first.
 pub(crate) fn memory(world: &mut World) -> Vec<Memory> {
     let up = ("caravan up".to_owned(), world.mesh().pid());
-    let others = world.status();
+    let others = world.status().processes;
     let others = others
         .into_iter()
         .filter_map(|process| Some((process.name, process.pid?)));

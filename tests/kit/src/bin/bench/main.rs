@@ -34,7 +34,7 @@ struct Arguments {
 /// All that was measured on one engine.
 struct Measured {
     engine: Engine,
-    ready_after: Duration,
+    ready_after_ms: u64,
     fsyncs_per_s: f64,
     loads: Vec<Load>,
     idle: Vec<Memory>,
@@ -56,9 +56,8 @@ async fn main() {
 }
 
 async fn measure(arguments: &Arguments, engine: Engine) -> Option<Measured> {
-    let began = std::time::Instant::now();
     let mut world = World::start_with(engine, &[]).await?;
-    let ready_after = began.elapsed();
+    let ready_after_ms = world.status().ready_after_ms.expect("the mesh is ready");
     let fsyncs_per_s = machine::fsyncs_per_s(&world.mesh_home());
     tokio::time::sleep(IDLE_AFTER).await;
     let idle = machine::memory(&mut world);
@@ -74,7 +73,7 @@ async fn measure(arguments: &Arguments, engine: Engine) -> Option<Measured> {
     let loaded = machine::memory(&mut world);
     Some(Measured {
         engine,
-        ready_after,
+        ready_after_ms,
         fsyncs_per_s,
         loads,
         idle,
