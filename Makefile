@@ -1,11 +1,12 @@
 # Each target does its own set-up.
 .PHONY: up test lint contracts bench
 
-# The whole mesh on this machine, until Ctrl-C.
+# The whole mesh on this machine, until Ctrl-C. ARGS goes to `caravan up`: make up ARGS="--port-base 9000 --detach".
 up:
+	@tests/need cc build-essential
 	@tests/need nats-server nats-server
-	@cargo build --quiet --workspace --bins
-	@target/debug/caravan up
+	@cargo build --release --workspace --bins
+	@exec $${CARGO_TARGET_DIR:-target}/release/caravan up $(ARGS)
 
 # All tests, over real ports, a real NATS JetStream and real databases.
 test:

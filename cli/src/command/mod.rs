@@ -1,0 +1,64 @@
+//! The subcommands, one file each.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod detach;
+pub mod down;
+pub mod logs;
+pub mod report;
+pub mod status;
+pub mod stop;
+pub mod token;
+pub mod up;
+
+/// Runs and inspects a local mesh of Caravan's services.
+#[derive(Debug, Parser)]
+#[command(name = "caravan", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The folder that the mesh lives in: data, logs, secrets.
+    #[arg(long, global = true, default_value = ".caravan", value_name = "DIR")]
+    home: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts a mesh and stays with it until Ctrl-C.
+    Up(up::Args),
+    /// Stops the mesh, also when its `caravan up` was killed.
+    Down(down::Args),
+    /// Lists the processes. Exit code 0 only when all of them are ready.
+    Status(status::Args),
+    /// Shows what the processes said.
+    Logs(logs::Args),
+    /// Prints an access token of the demo customer, who is registered where needed.
+    Token(token::Args),
+}
+
+impl Cli {
+    /// Runs the subcommand.
+    ///
+    /// # Errors
+    /// What went wrong, as one line.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Up(args) if args.detach => detach::run(&args, &self.home).await,
+            Command::Up(args) => up::run(&args, &self.home).await,
+            Command::Down(args) => down::run(&args, &self.home).await,
+            Command::Status(args) => status::run(&args, &self.home).await,
+            Command::Logs(args) => logs::run(&args, &self.home).await,
+            Command::Token(args) => token::run(&args, &self.home).await,
+        }
+    }
+}
+
+/// Writes to stdout; a reader that has gone away is no error.
+fn print(text: &[u8]) {
+    use std::io::Write as _;
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text).and_then(|()| stdout.flush());
+}

@@ -1,0 +1,7 @@
+//! The `caravan` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    caravan::main()
+}
