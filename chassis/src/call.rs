@@ -117,9 +117,15 @@ pub struct Call {
 impl Call {
     /// Reads a request's caller and metadata. Saga metadata counts only from services.
     pub(crate) fn of<T>(request: &Request<T>, method: &'static str) -> Self {
-        let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Anonymous);
+        let caller = request
+            .extensions()
+            .get::<Caller>()
+            .cloned()
+            .unwrap_or(Caller::Anonymous);
         let metadata = request.metadata();
-        let saga = matches!(caller, Caller::Service { .. }).then(|| saga_step(metadata)).flatten();
+        let saga = matches!(caller, Caller::Service { .. })
+            .then(|| saga_step(metadata))
+            .flatten();
         Self {
             caller,
             method,
@@ -131,7 +137,12 @@ impl Call {
 }
 
 fn text<'a>(metadata: &'a MetadataMap, key: &str) -> Option<&'a str> {
-    metadata.get(key)?.to_str().ok().map(str::trim).filter(|value| !value.is_empty())
+    metadata
+        .get(key)?
+        .to_str()
+        .ok()
+        .map(str::trim)
+        .filter(|value| !value.is_empty())
 }
 
 fn saga_step(metadata: &MetadataMap) -> Option<SagaStep> {
@@ -149,7 +160,9 @@ fn saga_step(metadata: &MetadataMap) -> Option<SagaStep> {
 
 /// The seconds of `wait=N` in a Prefer header (RFC 7240), capped.
 fn wait_seconds(prefer: &str) -> Option<Duration> {
-    let preference = prefer.split([',', ';']).find_map(|part| part.trim().strip_prefix("wait="))?;
+    let preference = prefer
+        .split([',', ';'])
+        .find_map(|part| part.trim().strip_prefix("wait="))?;
     let seconds: u64 = preference.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(MAX_WAIT))
 }
@@ -160,7 +173,10 @@ mod tests {
 
     #[test]
     fn prefer_wait_is_read_among_others_and_capped() {
-        assert_eq!(wait_seconds("respond-async, wait=5"), Some(Duration::from_secs(5)));
+        assert_eq!(
+            wait_seconds("respond-async, wait=5"),
+            Some(Duration::from_secs(5))
+        );
         assert_eq!(wait_seconds("wait=100000"), Some(MAX_WAIT));
         assert_eq!(wait_seconds("wait=soon"), None);
     }
@@ -174,10 +190,14 @@ mod tests {
             (SAGA_OPERATION, "action"),
             (SAGA_EPOCH, "3"),
         ] {
-            request.metadata_mut().insert(key, value.parse().expect("ascii"));
+            request
+                .metadata_mut()
+                .insert(key, value.parse().expect("ascii"));
         }
         assert_eq!(Call::of(&request, "/x/Y").saga, None);
-        request.extensions_mut().insert(Caller::Service { name: "saga".into() });
+        request.extensions_mut().insert(Caller::Service {
+            name: "saga".into(),
+        });
         assert_eq!(Call::of(&request, "/x/Y").saga.expect("a service").epoch, 3);
     }
 }

@@ -21,7 +21,8 @@ pub fn to_us(time: OffsetDateTime) -> i64 {
 
 /// The time that is `us` microseconds after 1970.
 pub fn from_us(us: i64) -> OffsetDateTime {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(us) * 1_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(us) * 1_000)
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 /// A time as messages carry it.

@@ -14,7 +14,10 @@ pub struct Violation {
 impl Violation {
     /// A violation of one field.
     pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
-        Self { field: field.into(), description: description.into() }
+        Self {
+            field: field.into(),
+            description: description.into(),
+        }
     }
 }
 
@@ -42,7 +45,10 @@ pub trait Classify: std::error::Error + Send + Sync + 'static {
 
 /// Whether the same call may succeed later without a change.
 pub fn is_transient(code: Code) -> bool {
-    matches!(code, Code::Unavailable | Code::Aborted | Code::DeadlineExceeded | Code::ResourceExhausted)
+    matches!(
+        code,
+        Code::Unavailable | Code::Aborted | Code::DeadlineExceeded | Code::ResourceExhausted
+    )
 }
 
 /// Whether it is ours to repair: logged with its cause, answered with a fixed text.

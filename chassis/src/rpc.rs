@@ -27,7 +27,10 @@ where
     Fut: Future<Output = Result<R, E>>,
 {
     let (call, message) = accept(request)?;
-    handle(call, message).await.map(Response::new).map_err(|error| status::from_error(&error))
+    handle(call, message)
+        .await
+        .map(Response::new)
+        .map_err(|error| status::from_error(&error))
 }
 
 /// Runs the handler of a server-streaming rpc; see [`unary`].
@@ -44,29 +47,50 @@ where
     R: Send + 'static,
 {
     let (call, message) = accept(request)?;
-    let answers = handle(call, message).await.map_err(|error| status::from_error(&error))?;
-    Ok(Response::new(answers.map(|answer| answer.map_err(|error| status::from_error(&error))).boxed()))
+    let answers = handle(call, message)
+        .await
+        .map_err(|error| status::from_error(&error))?;
+    Ok(Response::new(
+        answers
+            .map(|answer| answer.map_err(|error| status::from_error(&error)))
+            .boxed(),
+    ))
 }
 
 fn accept<M: ReflectMessage>(request: Request<M>) -> Result<(Call, M), Status> {
     let descriptor = request.get_ref().descriptor();
     let Some((method, policy)) = policy::method_of_request(descriptor.full_name()) else {
-        return Err(Status::unimplemented("the contract has no rpc that takes this message"));
+        return Err(Status::unimplemented(
+            "the contract has no rpc that takes this message",
+        ));
     };
     let mut call = Call::of(&request, method);
     check_idempotency_key(&mut call, policy.idempotency)?;
     let message = request.into_inner();
     let violations = validate::check(&message);
-    if violations.is_empty() { Ok((call, message)) } else { Err(invalid("INVALID_REQUEST", violations)) }
+    if violations.is_empty() {
+        Ok((call, message))
+    } else {
+        Err(invalid("INVALID_REQUEST", violations))
+    }
 }
 
 fn check_idempotency_key(call: &mut Call, heeded: Idempotency) -> Result<(), Status> {
-    let refuse = |text: String| Err(invalid("INVALID_IDEMPOTENCY_KEY", vec![Violation::new("Idempotency-Key", text)]));
+    let refuse = |text: String| {
+        Err(invalid(
+            "INVALID_IDEMPOTENCY_KEY",
+            vec![Violation::new("Idempotency-Key", text)],
+        ))
+    };
     match (heeded, &call.idempotency_key) {
         (Idempotency::Unspecified, _) => call.idempotency_key = None,
-        (Idempotency::Required, None) => return refuse("this call needs an Idempotency-Key".to_owned()),
+        (Idempotency::Required, None) => {
+            return refuse("this call needs an Idempotency-Key".to_owned());
+        }
         (_, Some(key)) if key.len() > MAX_IDEMPOTENCY_KEY_BYTES => {
-            return refuse(format!("must have at most {MAX_IDEMPOTENCY_KEY_BYTES} bytes"));
+            return refuse(format!(
+                "must have at most {MAX_IDEMPOTENCY_KEY_BYTES} bytes"
+            ));
         }
         _ => {}
     }

@@ -5,12 +5,13 @@ use std::{collections::HashMap, sync::LazyLock};
 use contracts::{
     DESCRIPTOR_POOL,
     buf::validate::{
-        EnumRules, FieldRules, Ignore, Int32Rules, Int64Rules, OneofRules, StringRules, field_rules::Type, int32_rules,
-        int64_rules, string_rules::WellKnown,
+        EnumRules, FieldRules, Ignore, Int32Rules, Int64Rules, OneofRules, StringRules,
+        field_rules::Type, int32_rules, int64_rules, string_rules::WellKnown,
     },
 };
 use prost_reflect::{
-    DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor, ReflectMessage, Value,
+    DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor,
+    ReflectMessage, Value,
 };
 use regex::Regex;
 
@@ -25,7 +26,10 @@ const EMAIL: &str = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za
 pub(crate) fn check<M: ReflectMessage>(message: &M) -> Vec<Violation> {
     let mut found = Vec::new();
     let descriptor = message.descriptor();
-    if RULES.get(descriptor.full_name()).is_some_and(|rules| !rules.is_empty()) {
+    if RULES
+        .get(descriptor.full_name())
+        .is_some_and(|rules| !rules.is_empty())
+    {
         check_message(&message.transcode_to_dynamic(), "", &mut found);
     }
     found.truncate(MAX_VIOLATIONS);
@@ -57,26 +61,42 @@ struct Compiled {
 static EMAIL_FORM: LazyLock<Regex> = LazyLock::new(|| Regex::new(EMAIL).expect("a constant"));
 
 static RULES: LazyLock<HashMap<String, MessageRules>> = LazyLock::new(|| {
-    let fields = DESCRIPTOR_POOL.get_extension_by_name("buf.validate.field").expect("in the contract");
-    let oneofs = DESCRIPTOR_POOL.get_extension_by_name("buf.validate.oneof").expect("in the contract");
+    let fields = DESCRIPTOR_POOL
+        .get_extension_by_name("buf.validate.field")
+        .expect("in the contract");
+    let oneofs = DESCRIPTOR_POOL
+        .get_extension_by_name("buf.validate.oneof")
+        .expect("in the contract");
     let field_rules = |field: &FieldDescriptor| -> Option<Compiled> {
         let options = field.options();
         let rules = options.get_extension(&fields);
-        let own = options.has_extension(&fields).then(|| rules.as_message()?.transcode_to().ok()).flatten();
-        (own.is_some() || matches!(field.kind(), Kind::Message(_))).then(|| Compiled::of(own.unwrap_or_default(), &field.kind()))
+        let own = options
+            .has_extension(&fields)
+            .then(|| rules.as_message()?.transcode_to().ok())
+            .flatten();
+        (own.is_some() || matches!(field.kind(), Kind::Message(_)))
+            .then(|| Compiled::of(own.unwrap_or_default(), &field.kind()))
     };
     let is_required = |oneof: &OneofDescriptor| {
         let options = oneof.options();
-        let rules: Option<OneofRules> =
-            options.get_extension(&oneofs).as_message().and_then(|rules| rules.transcode_to().ok());
+        let rules: Option<OneofRules> = options
+            .get_extension(&oneofs)
+            .as_message()
+            .and_then(|rules| rules.transcode_to().ok());
         options.has_extension(&oneofs) && rules.is_some_and(|rules| rules.required())
     };
     DESCRIPTOR_POOL
         .all_messages()
         .map(|message: MessageDescriptor| {
             let rules = MessageRules {
-                fields: message.fields().filter_map(|field| Some((field.clone(), field_rules(&field)?))).collect(),
-                oneofs: message.oneofs().filter(|oneof| !oneof.is_synthetic() && is_required(oneof)).collect(),
+                fields: message
+                    .fields()
+                    .filter_map(|field| Some((field.clone(), field_rules(&field)?)))
+                    .collect(),
+                oneofs: message
+                    .oneofs()
+                    .filter(|oneof| !oneof.is_synthetic() && is_required(oneof))
+                    .collect(),
             };
             (message.full_name().to_owned(), rules)
         })
@@ -88,22 +108,45 @@ impl Compiled {
         let (mut pattern, mut named_values, mut items) = (None, None, None);
         match &rules.r#type {
             Some(Type::String(text)) => {
-                pattern = text.pattern.as_deref().map(|form| Regex::new(form).expect("checked by the contract's tests"));
+                pattern = text
+                    .pattern
+                    .as_deref()
+                    .map(|form| Regex::new(form).expect("checked by the contract's tests"));
             }
-            Some(Type::Enum(EnumRules { defined_only: Some(true) })) => named_values = kind.as_enum().cloned(),
-            Some(Type::Repeated(list)) => items = list.items.clone().map(|rules| Box::new(Self::of(*rules, kind))),
+            Some(Type::Enum(EnumRules {
+                defined_only: Some(true),
+            })) => named_values = kind.as_enum().cloned(),
+            Some(Type::Repeated(list)) => {
+                items = list
+                    .items
+                    .clone()
+                    .map(|rules| Box::new(Self::of(*rules, kind)))
+            }
             _ => {}
         }
-        Self { rules, pattern, named_values, items }
+        Self {
+            rules,
+            pattern,
+            named_values,
+            items,
+        }
     }
 }
 
 fn check_message(message: &DynamicMessage, path: &str, found: &mut Vec<Violation>) {
-    let Some(rules) = RULES.get(message.descriptor().full_name()) else { return };
+    let Some(rules) = RULES.get(message.descriptor().full_name()) else {
+        return;
+    };
     for oneof in &rules.oneofs {
         if !oneof.fields().any(|field| message.has_field(&field)) {
-            let names: Vec<_> = oneof.fields().map(|field| field.json_name().to_owned()).collect();
-            found.push(Violation::new(join(path, &names.join("|")), "one of these must be set"));
+            let names: Vec<_> = oneof
+                .fields()
+                .map(|field| field.json_name().to_owned())
+                .collect();
+            found.push(Violation::new(
+                join(path, &names.join("|")),
+                "one of these must be set",
+            ));
         }
     }
     for (field, compiled) in &rules.fields {
@@ -113,7 +156,8 @@ fn check_message(message: &DynamicMessage, path: &str, found: &mut Vec<Violation
             found.push(Violation::new(place, "must be set"));
             continue;
         }
-        let skip_unset = field.supports_presence() || compiled.rules.ignore() == Ignore::IfZeroValue;
+        let skip_unset =
+            field.supports_presence() || compiled.rules.ignore() == Ignore::IfZeroValue;
         if compiled.rules.ignore() == Ignore::Always || (!is_set && skip_unset) {
             continue;
         }
@@ -127,10 +171,18 @@ fn check_value(value: &Value, compiled: &Compiled, place: &str, found: &mut Vec<
         (Value::String(text), Some(Type::String(rules))) => {
             check_string(text, rules, compiled.pattern.as_ref(), &mut say);
         }
-        (Value::I32(number), Some(Type::Int32(rules))) => check_range(i64::from(*number), bounds_32(rules), &mut say),
-        (Value::I64(number), Some(Type::Int64(rules))) => check_range(*number, bounds_64(rules), &mut say),
+        (Value::I32(number), Some(Type::Int32(rules))) => {
+            check_range(i64::from(*number), bounds_32(rules), &mut say)
+        }
+        (Value::I64(number), Some(Type::Int64(rules))) => {
+            check_range(*number, bounds_64(rules), &mut say)
+        }
         (Value::EnumNumber(number), _) => {
-            if compiled.named_values.as_ref().is_some_and(|values| values.get_value(*number).is_none()) {
+            if compiled
+                .named_values
+                .as_ref()
+                .is_some_and(|values| values.get_value(*number).is_none())
+            {
                 say("must be one of the named values".to_owned());
             }
         }
@@ -159,11 +211,20 @@ fn check_value(value: &Value, compiled: &Compiled, place: &str, found: &mut Vec<
     }
 }
 
-fn check_string(text: &str, rules: &StringRules, pattern: Option<&Regex>, say: &mut impl FnMut(String)) {
+fn check_string(
+    text: &str,
+    rules: &StringRules,
+    pattern: Option<&Regex>,
+    say: &mut impl FnMut(String),
+) {
     let characters = text.chars().count() as u64;
     let bytes = text.len() as u64;
     if rules.min_len.is_some_and(|least| characters < least) {
-        say(if text.is_empty() { "must not be empty".to_owned() } else { format!("must have at least {} characters", rules.min_len()) });
+        say(if text.is_empty() {
+            "must not be empty".to_owned()
+        } else {
+            format!("must have at least {} characters", rules.min_len())
+        });
     }
     if rules.max_len.is_some_and(|most| characters > most) {
         say(format!("must have at most {} characters", rules.max_len()));
@@ -178,7 +239,9 @@ fn check_string(text: &str, rules: &StringRules, pattern: Option<&Regex>, say: &
         say(format!("must match {}", rules.pattern()));
     }
     match rules.well_known {
-        Some(WellKnown::Email(true)) if !EMAIL_FORM.is_match(text) => say("must be an e-mail address".to_owned()),
+        Some(WellKnown::Email(true)) if !EMAIL_FORM.is_match(text) => {
+            say("must be an e-mail address".to_owned())
+        }
         Some(WellKnown::Uuid(true)) if !is_uuid(text) => say("must be a UUID".to_owned()),
         _ => {}
     }
@@ -226,7 +289,11 @@ fn check_range(number: i64, (least, most): Bounds, say: &mut impl FnMut(String))
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
 }
 
 #[cfg(test)]
@@ -240,26 +307,56 @@ mod tests {
     use super::*;
 
     fn fields<M: ReflectMessage>(message: &M) -> Vec<String> {
-        check(message).into_iter().map(|violation| violation.field).collect()
+        check(message)
+            .into_iter()
+            .map(|violation| violation.field)
+            .collect()
     }
 
     #[test]
     fn all_violations_come_at_once_with_their_places() {
         let request = PlaceOrderRequest {
             lines: vec![
-                PlaceOrderLine { sku: "mug".into(), quantity: 1 },
-                PlaceOrderLine { sku: String::new(), quantity: -3 },
+                PlaceOrderLine {
+                    sku: "mug".into(),
+                    quantity: 1,
+                },
+                PlaceOrderLine {
+                    sku: String::new(),
+                    quantity: -3,
+                },
             ],
             payment_method: String::new(),
         };
-        assert_eq!(fields(&request), ["lines[1].sku", "lines[1].quantity", "paymentMethod"]);
+        assert_eq!(
+            fields(&request),
+            ["lines[1].sku", "lines[1].quantity", "paymentMethod"]
+        );
     }
 
     #[test]
     fn a_list_has_bounds() {
-        let lines = vec![PlaceOrderLine { sku: "mug".into(), quantity: 1 }; 101];
-        assert_eq!(fields(&PlaceOrderRequest { lines, payment_method: "pm".into() }), ["lines"]);
-        assert_eq!(fields(&PlaceOrderRequest { lines: vec![], payment_method: "pm".into() }), ["lines"]);
+        let lines = vec![
+            PlaceOrderLine {
+                sku: "mug".into(),
+                quantity: 1
+            };
+            101
+        ];
+        assert_eq!(
+            fields(&PlaceOrderRequest {
+                lines,
+                payment_method: "pm".into()
+            }),
+            ["lines"]
+        );
+        assert_eq!(
+            fields(&PlaceOrderRequest {
+                lines: vec![],
+                payment_method: "pm".into()
+            }),
+            ["lines"]
+        );
     }
 
     #[test]
@@ -270,15 +367,35 @@ mod tests {
             display_name: "Ada".into(),
         };
         assert!(fields(&account("ada@example.com")).is_empty());
-        for email in ["", "ada", "ada@", "@example.com", "ada@example", "a da@example.com"] {
+        for email in [
+            "",
+            "ada",
+            "ada@",
+            "@example.com",
+            "ada@example",
+            "a da@example.com",
+        ] {
             assert_eq!(fields(&account(email)), ["email"], "{email:?}");
         }
-        assert_eq!(fields(&GetOrderRequest { order_id: "1' OR '1'='1".into() }), ["orderId"]);
-        assert!(fields(&GetOrderRequest { order_id: "0190a5c0-0000-7000-8000-000000000000".into() }).is_empty());
+        assert_eq!(
+            fields(&GetOrderRequest {
+                order_id: "1' OR '1'='1".into()
+            }),
+            ["orderId"]
+        );
+        assert!(
+            fields(&GetOrderRequest {
+                order_id: "0190a5c0-0000-7000-8000-000000000000".into()
+            })
+            .is_empty()
+        );
     }
 
     #[test]
     fn a_required_oneof_must_be_set() {
-        assert_eq!(fields(&RegisterDefinitionRequest { content: None }), ["definition|source"]);
+        assert_eq!(
+            fields(&RegisterDefinitionRequest { content: None }),
+            ["definition|source"]
+        );
     }
 }

@@ -50,11 +50,17 @@ impl Mesh {
     async fn start() -> Self {
         let nats = Nats::start().await;
         let client = async_nats::connect(nats.url()).await.expect("connects");
-        Self { nats, jetstream: async_nats::jetstream::new(client), cancel: CancellationToken::new() }
+        Self {
+            nats,
+            jetstream: async_nats::jetstream::new(client),
+            cancel: CancellationToken::new(),
+        }
     }
 
     fn relay(&self, db: &Db) {
-        tokio::spawn(Relay::new(db.clone(), self.jetstream.clone(), "inventory").run(self.cancel.clone()));
+        tokio::spawn(
+            Relay::new(db.clone(), self.jetstream.clone(), "inventory").run(self.cancel.clone()),
+        );
     }
 
     fn consume(&self, db: &Db, consumer: Consumer) {
@@ -70,9 +76,14 @@ impl Drop for Mesh {
 }
 
 async fn adjust(db: &Db, sku: &str, on_hand: i64) {
-    let event = StockAdjusted { sku: sku.into(), on_hand };
+    let event = StockAdjusted {
+        sku: sku.into(),
+        on_hand,
+    };
     let event = &event;
-    db.write(|tx| async move { outbox::append(&tx, event).await }).await.expect("kept");
+    db.write(|tx| async move { outbox::append(&tx, event).await })
+        .await
+        .expect("kept");
 }
 
 /// Adds the event's amount to the sku's counter, once for each event.
@@ -82,7 +93,10 @@ fn counting(db: &Db) -> Consumer {
         let db = db.clone();
         async move {
             let message = &delivery.message;
-            db.claim(&delivery, |tx| async move { add(&tx, &message.sku, message.on_hand).await }).await
+            db.claim(&delivery, |tx| async move {
+                add(&tx, &message.sku, message.on_hand).await
+            })
+            .await
         }
     })
 }
@@ -98,7 +112,9 @@ async fn reaches(db: &Db, name: &str, wanted: i64) {
 }
 
 async fn effect_once(engine: Engine) {
-    let Some((db, _url)) = database(engine).await else { return };
+    let Some((db, _url)) = database(engine).await else {
+        return;
+    };
     let mesh = Mesh::start().await;
     mesh.relay(&db);
     mesh.consume(&db, counting(&db));
@@ -109,7 +125,13 @@ async fn effect_once(engine: Engine) {
     reaches(&db, "mug", 50).await;
     reaches(&db, "cup", 100).await;
     until("all rows are marked as sent", || async {
-        match number(&db, "SELECT COUNT(*) AS n FROM outbox WHERE sent_at_us IS NULL", []).await {
+        match number(
+            &db,
+            "SELECT COUNT(*) AS n FROM outbox WHERE sent_at_us IS NULL",
+            [],
+        )
+        .await
+        {
             0 => Ok(()),
             left => Err(left),
         }
@@ -122,7 +144,10 @@ async fn effect_once(engine: Engine) {
         let message = stream.get_raw_message(sequence).await.expect("there");
         let mut headers = message.headers;
         headers.insert("Nats-Msg-Id", format!("again-{sequence}"));
-        let ack = mesh.jetstream.publish_with_headers(message.subject, headers, message.payload).await;
+        let ack = mesh
+            .jetstream
+            .publish_with_headers(message.subject, headers, message.payload)
+            .await;
         ack.expect("sent").await.expect("stored");
     }
     adjust(&db, "mug", 1).await;
@@ -147,9 +172,18 @@ async fn events_carry_cloudevents_headers() {
     let mesh = Mesh::start().await;
     mesh.relay(&db);
     adjust(&db, "mug", 7).await;
-    let stream = until("the stream is there", || mesh.jetstream.get_stream("INVENTORY")).await;
+    let stream = until("the stream is there", || {
+        mesh.jetstream.get_stream("INVENTORY")
+    })
+    .await;
     let message = until("the event is there", || stream.get_raw_message(1)).await;
-    let header = |name: &str| message.headers.get(name).map(|value| value.as_str().to_owned()).unwrap_or_default();
+    let header = |name: &str| {
+        message
+            .headers
+            .get(name)
+            .map(|value| value.as_str().to_owned())
+            .unwrap_or_default()
+    };
     assert_eq!(message.subject.as_str(), "inventory.stock.adjusted.v1");
     assert_eq!(header("Nats-Msg-Id"), header("ce-id"));
     assert_eq!(header("ce-specversion"), "1.0");
@@ -175,7 +209,9 @@ async fn events_of_an_aggregate_stay_in_order_through_a_failing_try() {
                 if delivery.message.on_hand == 3 && !failed.swap(true, Relaxed) {
                     return Err(Failing(Code::Unavailable));
                 }
-                seen.lock().expect("not poisoned").push(delivery.message.on_hand);
+                seen.lock()
+                    .expect("not poisoned")
+                    .push(delivery.message.on_hand);
                 Ok(())
             }
         }
@@ -189,7 +225,10 @@ async fn events_of_an_aggregate_stay_in_order_through_a_failing_try() {
         if seen.len() >= 20 { Ok(()) } else { Err(seen) }
     })
     .await;
-    assert_eq!(*seen.lock().expect("not poisoned"), (1..=20).collect::<Vec<_>>());
+    assert_eq!(
+        *seen.lock().expect("not poisoned"),
+        (1..=20).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -204,7 +243,11 @@ async fn an_event_that_cannot_be_handled_becomes_a_dead_letter_and_the_next_one_
             if delivery.message.sku == "poison" {
                 return Err(Failing(Code::FailedPrecondition));
             }
-            db.claim(&delivery, |tx| async move { Ok(add(&tx, "good", 1).await?) }).await
+            db.claim(
+                &delivery,
+                |tx| async move { Ok(add(&tx, "good", 1).await?) },
+            )
+            .await
         }
     };
     mesh.consume(&db, consumer("poisoned", handler));
@@ -232,7 +275,12 @@ async fn a_killed_broker_loses_nothing() {
     let written = Arc::new(AtomicUsize::new(0));
     for round in 0..3 {
         for _ in 0..30 {
-            adjust(&db, &format!("sku-{}", written.fetch_add(1, Relaxed) % 7), 1).await;
+            adjust(
+                &db,
+                &format!("sku-{}", written.fetch_add(1, Relaxed) % 7),
+                1,
+            )
+            .await;
         }
         match round {
             0 => mesh.nats.kill(),
@@ -247,5 +295,13 @@ async fn a_killed_broker_loses_nothing() {
         }
     })
     .await;
-    assert_eq!(number(&db, "SELECT CAST(SUM(value) AS BIGINT) AS n FROM counters", []).await, 90);
+    assert_eq!(
+        number(
+            &db,
+            "SELECT CAST(SUM(value) AS BIGINT) AS n FROM counters",
+            []
+        )
+        .await,
+        90
+    );
 }

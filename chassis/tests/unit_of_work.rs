@@ -43,18 +43,27 @@ on_both_engines! {
 }
 
 async fn concurrent_units_are_all_kept(engine: Engine) {
-    let Some((db, _url)) = database(engine).await else { return };
-    let results = join_all((0..200).map(|_| db.write(|tx| async move { add(&tx, "all", 1).await }))).await;
+    let Some((db, _url)) = database(engine).await else {
+        return;
+    };
+    let results =
+        join_all((0..200).map(|_| db.write(|tx| async move { add(&tx, "all", 1).await }))).await;
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     assert_eq!(value(&db, "all").await, 200);
 }
 
 async fn a_failing_unit_is_undone_alone(engine: Engine) {
-    let Some((db, _url)) = database(engine).await else { return };
+    let Some((db, _url)) = database(engine).await else {
+        return;
+    };
     let results = join_all((0..40).map(|index| {
         db.write(move |tx| async move {
             add(&tx, "half", 1).await?;
-            if index % 2 == 0 { Err(Error::Conflict) } else { Ok(()) }
+            if index % 2 == 0 {
+                Err(Error::Conflict)
+            } else {
+                Ok(())
+            }
         })
     }))
     .await;
@@ -63,7 +72,9 @@ async fn a_failing_unit_is_undone_alone(engine: Engine) {
 }
 
 async fn a_cancelled_unit_is_undone_and_the_next_one_goes_on(engine: Engine) {
-    let Some((db, _url)) = database(engine).await else { return };
+    let Some((db, _url)) = database(engine).await else {
+        return;
+    };
     let (entered, mut inside) = tokio::sync::mpsc::channel(1);
     let unit = db.write(|tx| {
         let entered = entered.clone();
@@ -77,39 +88,59 @@ async fn a_cancelled_unit_is_undone_and_the_next_one_goes_on(engine: Engine) {
         _ = unit => unreachable!("it never ends"),
         _ = inside.recv() => {}
     }
-    db.write(|tx| async move { add(&tx, "after", 1).await }).await.expect("the writer goes on");
+    db.write(|tx| async move { add(&tx, "after", 1).await })
+        .await
+        .expect("the writer goes on");
     assert_eq!(value(&db, "cancelled").await, 0);
     assert_eq!(value(&db, "after").await, 1);
 }
 
 fn step(saga_id: Uuid, operation: SagaOperation, epoch: i64) -> Call {
     Call {
-        caller: Caller::Service { name: "saga".into() },
+        caller: Caller::Service {
+            name: "saga".into(),
+        },
         method: "/caravan.inventory.v1.InventoryService/ReserveStock",
         idempotency_key: None,
         prefer_wait: None,
-        saga: Some(SagaStep { saga_id, step: "reserve".into(), operation, epoch }),
+        saga: Some(SagaStep {
+            saga_id,
+            step: "reserve".into(),
+            operation,
+            epoch,
+        }),
     }
 }
 
 fn keyed(key: &str) -> Call {
-    Call { saga: None, idempotency_key: Some(key.into()), ..step(Uuid::nil(), SagaOperation::Action, 0) }
+    Call {
+        saga: None,
+        idempotency_key: Some(key.into()),
+        ..step(Uuid::nil(), SagaOperation::Action, 0)
+    }
 }
 
 /// Adds 1 to a counter at most once and answers a reply that is new each time the work runs.
 async fn once(db: &Db, call: &Call, order: &str) -> Result<String, Error> {
-    let request = ReserveStockRequest { order_id: order.into(), lines: vec![] };
+    let request = ReserveStockRequest {
+        order_id: order.into(),
+        lines: vec![],
+    };
     let reply: ReserveStockResponse = db
         .once(call, &request, |tx| async move {
             add(&tx, "once", 1).await?;
-            Ok::<_, Error>(ReserveStockResponse { reservation_id: Uuid::now_v7().to_string() })
+            Ok::<_, Error>(ReserveStockResponse {
+                reservation_id: Uuid::now_v7().to_string(),
+            })
         })
         .await?;
     Ok(reply.reservation_id)
 }
 
 async fn a_kept_reply_is_answered_again(engine: Engine) {
-    let Some((db, _url)) = database(engine).await else { return };
+    let Some((db, _url)) = database(engine).await else {
+        return;
+    };
     for call in [keyed("k"), step(Uuid::now_v7(), SagaOperation::Action, 1)] {
         let first = once(&db, &call, "o").await.expect("new");
         assert_eq!(once(&db, &call, "o").await.expect("known"), first);
@@ -118,54 +149,99 @@ async fn a_kept_reply_is_answered_again(engine: Engine) {
 }
 
 async fn a_key_with_another_message_is_refused(engine: Engine) {
-    let Some((db, _url)) = database(engine).await else { return };
+    let Some((db, _url)) = database(engine).await else {
+        return;
+    };
     once(&db, &keyed("k"), "o-1").await.expect("new");
-    let error = once(&db, &keyed("k"), "o-2").await.expect_err("another message");
+    let error = once(&db, &keyed("k"), "o-2")
+        .await
+        .expect_err("another message");
     assert_eq!(error.reason(), "IDEMPOTENCY_KEY_REUSED");
-    let other = Call { caller: Caller::Anonymous, ..keyed("k") };
-    once(&db, &other, "o-2").await.expect("a key belongs to its caller");
+    let other = Call {
+        caller: Caller::Anonymous,
+        ..keyed("k")
+    };
+    once(&db, &other, "o-2")
+        .await
+        .expect("a key belongs to its caller");
 }
 
 async fn twins_at_the_same_time_have_one_effect(engine: Engine) {
-    let Some((db, _url)) = database(engine).await else { return };
+    let Some((db, _url)) = database(engine).await else {
+        return;
+    };
     let call = keyed("twin");
     let replies = join_all((0..16).map(|_| once(&db, &call, "o"))).await;
     let first = replies[0].as_ref().expect("answered");
-    assert!(replies.iter().all(|reply| reply.as_ref().expect("answered") == first));
+    assert!(
+        replies
+            .iter()
+            .all(|reply| reply.as_ref().expect("answered") == first)
+    );
     assert_eq!(value(&db, "once").await, 1);
 }
 
 async fn an_empty_compensation_leaves_a_mark_that_refuses_the_action(engine: Engine) {
-    let Some((db, _url)) = database(engine).await else { return };
+    let Some((db, _url)) = database(engine).await else {
+        return;
+    };
     let saga = Uuid::now_v7();
-    let reply = once(&db, &step(saga, SagaOperation::Compensation, 1), "o").await.expect("succeeds");
+    let reply = once(&db, &step(saga, SagaOperation::Compensation, 1), "o")
+        .await
+        .expect("succeeds");
     assert_eq!(reply, "", "nothing ran");
     assert_eq!(value(&db, "once").await, 0);
-    let error = once(&db, &step(saga, SagaOperation::Action, 1), "o").await.expect_err("too late");
+    let error = once(&db, &step(saga, SagaOperation::Action, 1), "o")
+        .await
+        .expect_err("too late");
     assert_eq!(error.reason(), "SAGA_STEP_COMPENSATED");
     assert_eq!(value(&db, "once").await, 0);
 
     let saga = Uuid::now_v7();
-    once(&db, &step(saga, SagaOperation::Action, 1), "o").await.expect("runs");
-    let undone = once(&db, &step(saga, SagaOperation::Compensation, 1), "o").await.expect("runs");
+    once(&db, &step(saga, SagaOperation::Action, 1), "o")
+        .await
+        .expect("runs");
+    let undone = once(&db, &step(saga, SagaOperation::Compensation, 1), "o")
+        .await
+        .expect("runs");
     assert_ne!(undone, "", "there was something to undo");
-    assert_eq!(once(&db, &step(saga, SagaOperation::Compensation, 1), "o").await.expect("known"), undone);
+    assert_eq!(
+        once(&db, &step(saga, SagaOperation::Compensation, 1), "o")
+            .await
+            .expect("known"),
+        undone
+    );
     assert_eq!(value(&db, "once").await, 2);
 }
 
 async fn a_stale_epoch_is_refused(engine: Engine) {
-    let Some((db, _url)) = database(engine).await else { return };
+    let Some((db, _url)) = database(engine).await else {
+        return;
+    };
     let saga = Uuid::now_v7();
-    once(&db, &step(saga, SagaOperation::Action, 7), "o").await.expect("new");
-    let error = once(&db, &step(saga, SagaOperation::Compensation, 6), "o").await.expect_err("fenced");
+    once(&db, &step(saga, SagaOperation::Action, 7), "o")
+        .await
+        .expect("new");
+    let error = once(&db, &step(saga, SagaOperation::Compensation, 6), "o")
+        .await
+        .expect_err("fenced");
     assert_eq!(error.reason(), "SAGA_EPOCH_STALE");
-    once(&db, &step(saga, SagaOperation::Compensation, 8), "o").await.expect("the newer one");
+    once(&db, &step(saga, SagaOperation::Compensation, 8), "o")
+        .await
+        .expect("the newer one");
 }
 
 async fn a_second_open_finds_the_schema(engine: Engine) {
-    let Some((db, url)) = database(engine).await else { return };
-    db.write(|tx| async move { add(&tx, "kept", 1).await }).await.expect("kept");
-    let (again, twin) = tokio::join!(Db::open::<support::Migrator>(&url), Db::open::<support::Migrator>(&url));
+    let Some((db, url)) = database(engine).await else {
+        return;
+    };
+    db.write(|tx| async move { add(&tx, "kept", 1).await })
+        .await
+        .expect("kept");
+    let (again, twin) = tokio::join!(
+        Db::open::<support::Migrator>(&url),
+        Db::open::<support::Migrator>(&url)
+    );
     assert_eq!(value(&again.expect("opens"), "kept").await, 1);
     assert_eq!(value(&twin.expect("opens"), "kept").await, 1);
 }
@@ -182,7 +258,8 @@ async fn a_unit_that_takes_too_long_is_cut_off() {
         .expect_err("it never ends");
     assert_eq!(error.reason(), "WRITE_TOO_SLOW");
     kit::wait::within(Duration::from_secs(5), "the writer goes on", || async {
-        db.write(|tx| async move { add(&tx, "next", 1).await }).await
+        db.write(|tx| async move { add(&tx, "next", 1).await })
+            .await
     })
     .await;
     assert_eq!(value(&db, "slow").await, 0);
@@ -191,11 +268,27 @@ async fn a_unit_that_takes_too_long_is_cut_off() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_commits_are_shared_and_full() {
     let (db, _url) = database(Engine::Sqlite).await.expect("always there");
-    assert_eq!(number(&db, "SELECT 1 AS n FROM pragma_journal_mode WHERE journal_mode = 'wal'", []).await, 1);
+    assert_eq!(
+        number(
+            &db,
+            "SELECT 1 AS n FROM pragma_journal_mode WHERE journal_mode = 'wal'",
+            []
+        )
+        .await,
+        1
+    );
     db.write(|tx| async move {
         use sea_orm::ConnectionTrait as _;
-        let row = tx.query_one_raw(sea_orm::Statement::from_string(tx.get_database_backend(), "PRAGMA synchronous")).await?;
-        let level: i64 = row.expect("a row").try_get("", "synchronous").expect("a number");
+        let row = tx
+            .query_one_raw(sea_orm::Statement::from_string(
+                tx.get_database_backend(),
+                "PRAGMA synchronous",
+            ))
+            .await?;
+        let level: i64 = row
+            .expect("a row")
+            .try_get("", "synchronous")
+            .expect("a number");
         assert_eq!(level, 2, "FULL");
         Ok::<_, Error>(())
     })

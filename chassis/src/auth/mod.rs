@@ -4,6 +4,8 @@ pub(crate) mod access;
 mod keys;
 mod seen;
 pub(crate) mod service_token;
+#[cfg(test)]
+pub(crate) mod testing;
 mod verifier;
 
 pub use keys::{KeySource, RemoteKeys};

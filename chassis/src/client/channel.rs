@@ -36,6 +36,12 @@ pub struct Channel {
     credential: Credential,
 }
 
+impl std::fmt::Debug for Channel {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Channel").field(&self.upstream).finish()
+    }
+}
+
 #[derive(Clone)]
 enum Credential {
     None,

@@ -22,7 +22,13 @@ impl Db {
         let unit = &mut unit;
         self.write(move |tx| {
             let effect = unit(tx.clone());
-            async move { if claim(&tx, consumer, event_id).await? { effect.await } else { Ok(()) } }
+            async move {
+                if claim(&tx, consumer, event_id).await? {
+                    effect.await
+                } else {
+                    Ok(())
+                }
+            }
         })
         .await
     }

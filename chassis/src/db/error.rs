@@ -71,7 +71,9 @@ impl Classify for Error {
 
     fn message(&self) -> String {
         match self {
-            Self::Database(_) | Self::Commit(_) => "The database cannot be reached right now.".to_owned(),
+            Self::Database(_) | Self::Commit(_) => {
+                "The database cannot be reached right now.".to_owned()
+            }
             other => other.to_string(),
         }
     }
@@ -83,7 +85,9 @@ fn may_pass(error: &DbErr) -> bool {
         return true;
     }
     match driver_error(error) {
-        Some(sea_orm::sqlx::Error::Database(cause)) => cause.code().is_some_and(|code| is_passing(&code)),
+        Some(sea_orm::sqlx::Error::Database(cause)) => {
+            cause.code().is_some_and(|code| is_passing(&code))
+        }
         Some(
             sea_orm::sqlx::Error::Io(_)
             | sea_orm::sqlx::Error::PoolTimedOut
@@ -101,7 +105,8 @@ fn is_passing(code: &str) -> bool {
     if code.len() == 5 {
         return POSTGRES_CLASSES.iter().any(|class| code.starts_with(class));
     }
-    code.parse::<i32>().is_ok_and(|extended| SQLITE_PRIMARY.contains(&(extended & 0xff)))
+    code.parse::<i32>()
+        .is_ok_and(|extended| SQLITE_PRIMARY.contains(&(extended & 0xff)))
 }
 
 /// Whether PostgreSQL gave up this transaction in favour of another one: serialization failure or deadlock.

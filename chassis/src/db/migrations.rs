@@ -27,7 +27,14 @@ impl MigrationName for First {
 #[async_trait::async_trait]
 impl MigrationTrait for First {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for table in [outbox(), inbox(), dead_letters(), saga_barrier(), saga_epochs(), idempotency()] {
+        for table in [
+            outbox(),
+            inbox(),
+            dead_letters(),
+            saga_barrier(),
+            saga_epochs(),
+            idempotency(),
+        ] {
             manager.create_table(table).await?;
         }
         // Small whatever the history: only what is still to be sent.
@@ -65,7 +72,13 @@ fn key(columns: &[&str]) -> IndexCreateStatement {
 
 fn outbox() -> TableCreateStatement {
     table("outbox")
-        .col(column("id").big_integer().not_null().auto_increment().primary_key())
+        .col(
+            column("id")
+                .big_integer()
+                .not_null()
+                .auto_increment()
+                .primary_key(),
+        )
         .col(column("event_id").uuid().not_null())
         .col(column("event_type").text().not_null())
         .col(column("subject").text().not_null())

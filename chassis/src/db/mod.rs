@@ -10,6 +10,7 @@ mod metrics;
 mod migrations;
 mod once;
 mod open;
+mod retention;
 mod tx;
 mod writer;
 
@@ -59,7 +60,13 @@ impl Db {
             let pools = open::postgres::<M>(url).await?;
             (Engine::Postgres(pools.write), pools.read)
         };
-        Ok(Self { shared: Arc::new(Shared { engine, read, events: Notify::new() }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                engine,
+                read,
+                events: Notify::new(),
+            }),
+        })
     }
 
     /// For queries outside of units of work. It sees what is committed.
@@ -104,8 +111,21 @@ impl Db {
     }
 }
 
+impl std::fmt::Debug for Db {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let engine = match self.shared.engine {
+            Engine::Sqlite(_) => "SQLite",
+            Engine::Postgres(_) => "PostgreSQL",
+        };
+        formatter.debug_tuple("Db").field(&engine).finish()
+    }
+}
+
 /// A unit of work as a transaction of its own.
-async fn transact<T, E, F, Fut>(pool: &DatabaseConnection, mut unit: F) -> Result<(T, Arc<Notes>), E>
+async fn transact<T, E, F, Fut>(
+    pool: &DatabaseConnection,
+    mut unit: F,
+) -> Result<(T, Arc<Notes>), E>
 where
     E: From<Error>,
     F: FnMut(Tx) -> Fut,
@@ -116,7 +136,9 @@ where
         let transaction = pool.begin().await.map_err(Error::from)?;
         let (tx, notes) = Tx::new(transaction);
         let result = unit(tx.clone()).await;
-        let transaction = tx.into_inner().ok_or_else(|| Error::Corrupt("a unit of work kept its transaction".into()))?;
+        let transaction = tx
+            .into_inner()
+            .ok_or_else(|| Error::Corrupt("a unit of work kept its transaction".into()))?;
         let error = match result {
             Ok(value) => match transaction.commit().await {
                 Ok(()) => {
@@ -142,4 +164,3 @@ where
         tries += 1;
     }
 }
-

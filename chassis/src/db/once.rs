@@ -35,7 +35,12 @@ impl Db {
     ///
     /// # Errors
     /// As [`Db::write`]; also [`Error::StepCompensated`], [`Error::StaleEpoch`], [`Error::KeyReused`].
-    pub async fn once<R, E, F, Fut>(&self, call: &Call, request: &impl Message, mut unit: F) -> Result<R, E>
+    pub async fn once<R, E, F, Fut>(
+        &self,
+        call: &Call,
+        request: &impl Message,
+        mut unit: F,
+    ) -> Result<R, E>
     where
         R: Message + Default,
         E: From<Error>,
@@ -43,7 +48,9 @@ impl Db {
         Fut: Future<Output = Result<R, E>>,
     {
         let identity = Identity::of(call, request);
-        let Some(identity) = &identity else { return self.write(unit).await };
+        let Some(identity) = &identity else {
+            return self.write(unit).await;
+        };
         let unit = &mut unit;
         self.write(move |tx| {
             let work = unit(tx.clone());
@@ -66,8 +73,14 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::StepCompensated`] where the step must not run any more, [`Error::KeyReused`].
-    pub async fn replay<R: Message + Default>(&self, call: &Call, request: &impl Message) -> Result<Option<R>, Error> {
-        let Some(identity) = Identity::of(call, request) else { return Ok(None) };
+    pub async fn replay<R: Message + Default>(
+        &self,
+        call: &Call,
+        request: &impl Message,
+    ) -> Result<Option<R>, Error> {
+        let Some(identity) = Identity::of(call, request) else {
+            return Ok(None);
+        };
         match identity.stored(self.read()).await? {
             Some(Claim::Done(reply)) => decode(&reply).map(Some),
             _ => Ok(None),
@@ -82,7 +95,12 @@ fn decode<R: Message + Default>(reply: &[u8]) -> Result<R, Error> {
 /// What makes a call the same call.
 enum Identity {
     Step(SagaStep),
-    Key { caller: String, method: &'static str, key: String, request_hash: Vec<u8> },
+    Key {
+        caller: String,
+        method: &'static str,
+        key: String,
+        request_hash: Vec<u8>,
+    },
 }
 
 impl Identity {
@@ -92,7 +110,12 @@ impl Identity {
         }
         let key = call.idempotency_key.clone()?;
         let request_hash = Sha256::digest(request.encode_to_vec()).to_vec();
-        Some(Self::Key { caller: call.caller.label(), method: call.method, key, request_hash })
+        Some(Self::Key {
+            caller: call.caller.label(),
+            method: call.method,
+            key,
+            request_hash,
+        })
     }
 
     /// Inserts the row of this call, or says what stands there. On PostgreSQL it waits for a twin under way.
@@ -106,12 +129,19 @@ impl Identity {
         }
         match self {
             Self::Step(step) if step.operation == SagaOperation::Compensation => {
-                let mark = Self::Step(SagaStep { operation: SagaOperation::Action, ..step.clone() });
+                let mark = Self::Step(SagaStep {
+                    operation: SagaOperation::Action,
+                    ..step.clone()
+                });
                 let never_acted = mark.insert(tx).await?;
                 if never_acted {
                     self.keep(tx, Vec::new()).await?;
                 }
-                Ok(if never_acted { Claim::NothingToUndo } else { Claim::New })
+                Ok(if never_acted {
+                    Claim::NothingToUndo
+                } else {
+                    Claim::New
+                })
             }
             _ => Ok(Claim::New),
         }
@@ -172,7 +202,12 @@ impl Identity {
                     None => Err(Error::StepCompensated),
                 }
             }
-            Self::Key { caller, method, key, request_hash } => {
+            Self::Key {
+                caller,
+                method,
+                key,
+                request_hash,
+            } => {
                 let row = connection
                     .query_one_raw(statement(
                         "SELECT request_hash, reply FROM idempotency WHERE caller = $1 AND method = $2 AND key = $3",
@@ -183,7 +218,9 @@ impl Identity {
                 if row.try_get::<Vec<u8>>("", "request_hash")? != *request_hash {
                     return Err(Error::KeyReused);
                 }
-                Ok(row.try_get::<Option<Vec<u8>>>("", "reply")?.map(Claim::Done))
+                Ok(row
+                    .try_get::<Option<Vec<u8>>>("", "reply")?
+                    .map(Claim::Done))
             }
         }
     }
@@ -199,5 +236,9 @@ async fn raise_epoch(tx: &Tx, step: &SagaStep) -> Result<(), Error> {
             [step.saga_id.into(), step.epoch.into(), clock::now_us().into()],
         ))
         .await?;
-    if raised.rows_affected() == 1 { Ok(()) } else { Err(Error::StaleEpoch) }
+    if raised.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(Error::StaleEpoch)
+    }
 }

@@ -33,8 +33,11 @@ pub(super) struct Pools {
 
 /// Opens SQLite (`sqlite:PATH`), migrated.
 pub(super) async fn sqlite<M: MigratorTrait>(url: &str) -> Result<Pools, DbErr> {
-    if let Some(folder) = Path::new(url.trim_start_matches("sqlite:").trim_start_matches("//")).parent() {
-        std::fs::create_dir_all(folder).map_err(|error| DbErr::Custom(format!("{}: {error}", folder.display())))?;
+    if let Some(folder) =
+        Path::new(url.trim_start_matches("sqlite:").trim_start_matches("//")).parent()
+    {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| DbErr::Custom(format!("{}: {error}", folder.display())))?;
     }
     let mut options = base_options(url, 1);
     options.map_sqlx_sqlite_opts(|options| {
@@ -57,13 +60,18 @@ pub(super) async fn sqlite<M: MigratorTrait>(url: &str) -> Result<Pools, DbErr> 
 /// Opens PostgreSQL (`postgres://...`), migrated.
 pub(super) async fn postgres<M: MigratorTrait>(url: &str) -> Result<Pools, DbErr> {
     let single = Database::connect(postgres_options(url, 1)).await?;
-    single.execute_unprepared(&format!("SELECT pg_advisory_lock({MIGRATION_LOCK})")).await?;
+    single
+        .execute_unprepared(&format!("SELECT pg_advisory_lock({MIGRATION_LOCK})"))
+        .await?;
     let migrated = migrate::<M>(&single).await;
     single.close().await?; // Ends the session, and with it the lock.
     migrated?;
 
     let write = Database::connect(postgres_options(url, POSTGRES_CONNECTIONS)).await?;
-    Ok(Pools { read: write.clone(), write })
+    Ok(Pools {
+        read: write.clone(),
+        write,
+    })
 }
 
 fn base_options(url: &str, connections: u32) -> ConnectOptions {
@@ -79,7 +87,9 @@ fn base_options(url: &str, connections: u32) -> ConnectOptions {
 
 fn postgres_options(url: &str, connections: u32) -> ConnectOptions {
     let mut options = base_options(url, connections);
-    options.idle_timeout(Duration::from_secs(600)).test_before_acquire(true);
+    options
+        .idle_timeout(Duration::from_secs(600))
+        .test_before_acquire(true);
     options.map_sqlx_postgres_opts(|options| {
         options.options([
             ("statement_timeout", STATEMENT_TIMEOUT_MS.to_string()),

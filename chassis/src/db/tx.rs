@@ -6,7 +6,8 @@ use std::sync::{
 };
 
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement, prelude::async_trait,
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement,
+    prelude::async_trait,
 };
 
 use super::error::is_lost_race;
@@ -40,7 +41,13 @@ impl Notes {
 impl Tx {
     pub(super) fn new(transaction: DatabaseTransaction) -> (Self, Arc<Notes>) {
         let notes = Arc::new(Notes::default());
-        (Self { transaction: Arc::new(transaction), notes: notes.clone() }, notes)
+        (
+            Self {
+                transaction: Arc::new(transaction),
+                notes: notes.clone(),
+            },
+            notes,
+        )
     }
 
     /// The transaction itself, once the unit of work has let go of every other handle to it.
@@ -54,7 +61,11 @@ impl Tx {
     }
 
     /// A statement of this database's dialect; parameters are `$1`, `$2`, ...
-    pub(crate) fn statement(&self, sql: &str, values: impl IntoIterator<Item = sea_orm::Value>) -> Statement {
+    pub(crate) fn statement(
+        &self,
+        sql: &str,
+        values: impl IntoIterator<Item = sea_orm::Value>,
+    ) -> Statement {
         Statement::from_sql_and_values(self.get_database_backend(), sql, values)
     }
 

@@ -6,7 +6,10 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
 use tokio::{
     sync::{Mutex, Notify, Semaphore, watch},
     task::JoinHandle,
@@ -46,10 +49,18 @@ pub(super) struct Writer {
 impl Writer {
     /// `connection` must be a pool of one: the transaction lives on it.
     pub(super) fn start(connection: DatabaseConnection) -> Self {
-        let turn = Arc::new(Mutex::new(Turn { connection, batch: None }));
+        let turn = Arc::new(Mutex::new(Turn {
+            connection,
+            batch: None,
+        }));
         let due = Arc::new(Notify::new());
         let committer = tokio::spawn(commit_batches(turn.clone(), due.clone()));
-        Self { turn, places: Semaphore::new(MAX_QUEUED_UNITS), due, committer }
+        Self {
+            turn,
+            places: Semaphore::new(MAX_QUEUED_UNITS),
+            due,
+            committer,
+        }
     }
 
     /// Runs one unit and answers once the disk has it, or with the unit's own error once it is undone.
@@ -68,7 +79,9 @@ impl Writer {
         let savepoint = batch.transaction.begin().await.map_err(Error::from)?;
         let (tx, notes) = Tx::new(savepoint);
         let result = tokio::time::timeout(UNIT_TIMEOUT, unit(tx.clone())).await;
-        let savepoint = tx.into_inner().ok_or_else(|| Error::Corrupt("a unit of work kept its transaction".into()))?;
+        let savepoint = tx
+            .into_inner()
+            .ok_or_else(|| Error::Corrupt("a unit of work kept its transaction".into()))?;
         let value = match result {
             Ok(Ok(value)) => value,
             failed => {
@@ -83,11 +96,16 @@ impl Writer {
         metrics::unit();
         drop(turn);
 
-        let settled = outcome.wait_for(Option::is_some).await.map(|outcome| (*outcome).clone());
+        let settled = outcome
+            .wait_for(Option::is_some)
+            .await
+            .map(|outcome| (*outcome).clone());
         match settled {
             Ok(Some(Ok(()))) => Ok((value, notes)),
             Ok(Some(Err(error))) => Err(Error::Commit(error).into()),
-            Ok(None) | Err(_) => Err(Error::Database(DbErr::Custom("the writer stopped".into())).into()),
+            Ok(None) | Err(_) => {
+                Err(Error::Database(DbErr::Custom("the writer stopped".into())).into())
+            }
         }
     }
 }
@@ -107,7 +125,10 @@ impl Turn {
                 ..Default::default()
             };
             let transaction = self.connection.begin_with_options(immediate).await?;
-            self.batch = Some(Batch { transaction, outcome: watch::Sender::new(None) });
+            self.batch = Some(Batch {
+                transaction,
+                outcome: watch::Sender::new(None),
+            });
         }
         Ok(self.batch.as_ref().expect("made above"))
     }
@@ -117,7 +138,11 @@ async fn commit_batches(turn: Arc<Mutex<Turn>>, due: Arc<Notify>) {
     loop {
         due.notified().await;
         let mut turn = turn.lock().await;
-        if let Some(Batch { transaction, outcome }) = turn.batch.take() {
+        if let Some(Batch {
+            transaction,
+            outcome,
+        }) = turn.batch.take()
+        {
             let result = transaction.commit().await.map_err(Arc::new);
             if let Err(error) = &result {
                 tracing::error!(%error, "commit failed");

@@ -26,7 +26,7 @@ use crate::{
     context::{self, Context},
     db::Db,
     error::{Classify, is_transient},
-    telemetry,
+    telemetry::{self, Kind},
 };
 
 /// Queues that share the work; the events of one aggregate are always in the same.
@@ -55,7 +55,8 @@ struct Failure {
     text: String,
 }
 
-type Handler = Arc<dyn Fn(Delivery<Bytes>) -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>;
+type Handler =
+    Arc<dyn Fn(Delivery<Bytes>) -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>;
 
 /// A durable consumer and its handler.
 #[derive(Clone)]
@@ -82,14 +83,26 @@ where
     let descriptor = M::default().descriptor();
     let policy = contracts::policy::event(descriptor.full_name())
         .unwrap_or_else(|| panic!("{} is no event of the contract", descriptor.full_name()));
-    let handler: Handler = Arc::new(move |delivery: Delivery<Bytes>| match delivery.decode::<M>() {
-        Ok(delivery) => {
-            let handling = handler(delivery);
-            Box::pin(async move { handling.await.map_err(|error| Failure::of(&error)) })
-        }
-        Err(error) => Box::pin(async move { Err(Failure { code: Code::DataLoss, text: error.to_string() }) }),
-    });
-    Consumer { name: name.to_owned(), subject: policy.subject.clone(), handler }
+    let handler: Handler =
+        Arc::new(
+            move |delivery: Delivery<Bytes>| match delivery.decode::<M>() {
+                Ok(delivery) => {
+                    let handling = handler(delivery);
+                    Box::pin(async move { handling.await.map_err(|error| Failure::of(&error)) })
+                }
+                Err(error) => Box::pin(async move {
+                    Err(Failure {
+                        code: Code::DataLoss,
+                        text: error.to_string(),
+                    })
+                }),
+            },
+        );
+    Consumer {
+        name: name.to_owned(),
+        subject: policy.subject.clone(),
+        handler,
+    }
 }
 
 /// A consumer of a subject that is known only at run time; see [`consumer`].
@@ -103,7 +116,11 @@ where
         let handling = handler(delivery);
         Box::pin(async move { handling.await.map_err(|error| Failure::of(&error)) })
     });
-    Consumer { name: name.to_owned(), subject: subject.to_owned(), handler }
+    Consumer {
+        name: name.to_owned(),
+        subject: subject.to_owned(),
+        handler,
+    }
 }
 
 impl Failure {
@@ -114,13 +131,22 @@ impl Failure {
             text = format!("{text}: {error}");
             cause = error.source();
         }
-        Self { code: error.code(), text }
+        Self {
+            code: error.code(),
+            text,
+        }
     }
 }
 
 impl Consumer {
     /// Handles events until `cancel`, then finishes those under way. Survives the broker's absence.
-    pub async fn run(self, db: Db, jetstream: jetstream::Context, service: &str, cancel: CancellationToken) {
+    pub async fn run(
+        self,
+        db: Db,
+        jetstream: jetstream::Context,
+        service: &str,
+        cancel: CancellationToken,
+    ) {
         let durable = format!("{service}-{}", self.name);
         let mut lanes = Lanes::start(&self, &db, &cancel);
         while !cancel.is_cancelled() {
@@ -128,7 +154,9 @@ impl Consumer {
             if let Some(Err(error)) = cancel.run_until_cancelled(session).await {
                 tracing::warn!(consumer = durable, %error, "consumer interrupted; starting again");
             }
-            cancel.run_until_cancelled(tokio::time::sleep(RESTART_PAUSE)).await;
+            cancel
+                .run_until_cancelled(tokio::time::sleep(RESTART_PAUSE))
+                .await;
         }
         lanes.finish().await;
     }
@@ -152,7 +180,11 @@ impl Consumer {
             ..Default::default()
         };
         let consumer: PullConsumer = stream.get_or_create_consumer(durable, config).await?;
-        let mut messages = consumer.stream().max_messages_per_batch(MAX_IN_FLIGHT as usize).messages().await?;
+        let mut messages = consumer
+            .stream()
+            .max_messages_per_batch(MAX_IN_FLIGHT as usize)
+            .messages()
+            .await?;
         while let Some(message) = messages.next().await {
             lanes.hand_out(message?, durable).await;
         }
@@ -218,13 +250,14 @@ impl Work {
         let headers = self.message.headers.clone().unwrap_or_default();
         let event_id = self.delivery.event_id.to_string();
         let request_id = header::get(&headers, header::REQUEST_ID).unwrap_or(&event_id);
+        let traceparent = header::get(&headers, header::TRACEPARENT);
+        let entry = telemetry::entry_span(Kind::Consumer, &self.delivery.subject, request_id, traceparent);
         let span = tracing::info_span!(
+            parent: &entry,
             "event",
             consumer = self.delivery.consumer,
-            subject = self.delivery.subject,
             event_id = %self.delivery.event_id,
         );
-        telemetry::continue_trace(&span, header::get(&headers, header::TRACEPARENT));
         context::scope(Context::new(Some(request_id)), self.attempt(handler, db, cancel).instrument(span)).await;
     }
 
@@ -242,7 +275,9 @@ impl Work {
                     }
                     break failure;
                 }
-                Err(failure) => tracing::debug!(code = ?failure.code, error = failure.text, "trying the event again"),
+                Err(failure) => {
+                    tracing::debug!(code = ?failure.code, error = failure.text, "trying the event again")
+                }
             }
             self.acknowledge(AckKind::Progress).await;
             cancel.run_until_cancelled(tokio::time::sleep(wait)).await;
@@ -250,10 +285,21 @@ impl Work {
             tries += 1;
         };
         tracing::error!(code = ?failure.code, error = failure.text, "event became a dead letter");
-        match dead_letter::bury(db, &self.delivery, failure.code, &failure.text, self.deliveries()).await {
+        match dead_letter::bury(
+            db,
+            &self.delivery,
+            failure.code,
+            &failure.text,
+            self.deliveries(),
+        )
+        .await
+        {
             Ok(()) => self.acknowledge(AckKind::Term).await,
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "dead letter could not be stored");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "dead letter could not be stored"
+                );
                 self.acknowledge(AckKind::Nak(Some(REDELIVERY_DELAY))).await;
             }
         }
@@ -274,7 +320,8 @@ impl Work {
 /// Reads the headers of an event; `None` where it has none of ours.
 fn read(message: &jetstream::Message, durable: &str) -> Option<Delivery<Bytes>> {
     let headers = message.headers.as_ref()?;
-    let time = header::get(headers, header::TIME).and_then(|time| OffsetDateTime::parse(time, &Rfc3339).ok());
+    let time = header::get(headers, header::TIME)
+        .and_then(|time| OffsetDateTime::parse(time, &Rfc3339).ok());
     Some(Delivery {
         consumer: durable.to_owned(),
         event_id: Uuid::try_parse(header::get(headers, header::ID)?).ok()?,

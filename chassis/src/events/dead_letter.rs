@@ -11,7 +11,13 @@ use crate::{
 };
 
 /// Keeps an event that cannot be handled, with why. A second time changes nothing.
-pub(super) async fn bury(db: &Db, delivery: &Delivery<Bytes>, code: Code, error: &str, attempts: i64) -> Result<(), Error> {
+pub(super) async fn bury(
+    db: &Db,
+    delivery: &Delivery<Bytes>,
+    code: Code,
+    error: &str,
+    attempts: i64,
+) -> Result<(), Error> {
     db.write(|tx| async move {
         let statement = tx.statement(
             "INSERT INTO dead_letters (consumer, event_id, subject, aggregate_id, event_type, payload, code, error, \

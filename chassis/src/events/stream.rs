@@ -23,7 +23,10 @@ pub(crate) fn name(service: &str) -> String {
 }
 
 /// Makes the stream of `service` where it is not there.
-pub(crate) async fn ensure(jetstream: &jetstream::Context, service: &str) -> Result<Stream, CreateStreamError> {
+pub(crate) async fn ensure(
+    jetstream: &jetstream::Context,
+    service: &str,
+) -> Result<Stream, CreateStreamError> {
     let config = Config {
         name: name(service),
         subjects: vec![format!("{service}.>")],

@@ -26,11 +26,20 @@ use crate::{
 pub async fn append<M: ReflectMessage>(tx: &Tx, event: &M) -> Result<(), Error> {
     let descriptor = event.descriptor();
     let name = descriptor.full_name();
-    let policy = contracts::policy::event(name)
-        .ok_or_else(|| Error::Corrupt(format!("{name} is no event: it has no subject in the contract")))?;
-    let id = event.transcode_to_dynamic().get_field_by_name(&policy.aggregate_id_field).map(|value| value.into_owned());
+    let policy = contracts::policy::event(name).ok_or_else(|| {
+        Error::Corrupt(format!(
+            "{name} is no event: it has no subject in the contract"
+        ))
+    })?;
+    let id = event
+        .transcode_to_dynamic()
+        .get_field_by_name(&policy.aggregate_id_field)
+        .map(|value| value.into_owned());
     let Some(Value::String(aggregate_id)) = id else {
-        return Err(Error::Corrupt(format!("{name} has no text field {}", policy.aggregate_id_field)));
+        return Err(Error::Corrupt(format!(
+            "{name} has no text field {}",
+            policy.aggregate_id_field
+        )));
     };
     let request_id = context::current().map(|context| context.request_id.to_string());
     tx.execute_raw(tx.statement(

@@ -76,12 +76,23 @@ impl Relay {
             .with_description("Events that the broker acknowledged")
             .build();
         let (unmarked, oldest_unmarked) = (HashSet::new(), None);
-        Self { db, jetstream, service: service.into(), unmarked, oldest_unmarked, published }
+        Self {
+            db,
+            jetstream,
+            service: service.into(),
+            unmarked,
+            oldest_unmarked,
+            published,
+        }
     }
 
     /// Publishes until `cancel`, then marks what the broker has and ends.
     pub async fn run(mut self, cancel: CancellationToken) {
-        if cancel.run_until_cancelled(stream::ensure_until_done(&self.jetstream, &self.service)).await.is_none() {
+        if cancel
+            .run_until_cancelled(stream::ensure_until_done(&self.jetstream, &self.service))
+            .await
+            .is_none()
+        {
             return;
         }
         while !cancel.is_cancelled() {
@@ -89,7 +100,10 @@ impl Relay {
                 Ok(true) => continue,
                 Ok(false) => self.until_mark().min(POLL_INTERVAL),
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "outbox could not be published; trying again");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "outbox could not be published; trying again"
+                    );
                     RETRY_PAUSE
                 }
             };
@@ -100,7 +114,10 @@ impl Relay {
             }
         }
         if let Err(error) = self.mark().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "sent events were not marked; they will be sent again");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "sent events were not marked; they will be sent again"
+            );
         }
     }
 
@@ -129,7 +146,9 @@ impl Relay {
     }
 
     fn until_mark(&self) -> Duration {
-        self.oldest_unmarked.map_or(POLL_INTERVAL, |oldest| MARK_INTERVAL.saturating_sub(oldest.elapsed()))
+        self.oldest_unmarked.map_or(POLL_INTERVAL, |oldest| {
+            MARK_INTERVAL.saturating_sub(oldest.elapsed())
+        })
     }
 
     /// Unsent rows in their order, without those that only wait for their mark.
@@ -153,12 +172,19 @@ impl Relay {
             return Ok(());
         }
         // Digits and commas only, so that one statement of any length needs no list of parameters.
-        let ids = self.unmarked.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+        let ids = self
+            .unmarked
+            .iter()
+            .map(i64::to_string)
+            .collect::<Vec<_>>()
+            .join(",");
         let sql = format!("UPDATE outbox SET sent_at_us = $1 WHERE id IN ({ids})");
         let sql = &sql;
         self.db
             .write(|tx| async move {
-                tx.execute_raw(tx.statement(sql, [clock::now_us().into()])).await.map_err(Error::from)?;
+                tx.execute_raw(tx.statement(sql, [clock::now_us().into()]))
+                    .await
+                    .map_err(Error::from)?;
                 Ok::<_, Error>(())
             })
             .await?;
@@ -173,27 +199,43 @@ async fn publish(jetstream: &jetstream::Context, service: &str, rows: Vec<Row>) 
     let mut aggregates: HashMap<String, VecDeque<Row>> = HashMap::new();
     let mut order = Vec::new();
     for row in rows {
-        let queue = aggregates.entry(row.aggregate_id.clone()).or_insert_with(|| {
-            order.push(row.aggregate_id.clone());
-            VecDeque::new()
-        });
+        let queue = aggregates
+            .entry(row.aggregate_id.clone())
+            .or_insert_with(|| {
+                order.push(row.aggregate_id.clone());
+                VecDeque::new()
+            });
         queue.push_back(row);
     }
-    let mut waiting = order.into_iter().filter_map(|aggregate| aggregates.remove(&aggregate)).collect::<VecDeque<_>>();
+    let mut waiting = order
+        .into_iter()
+        .filter_map(|aggregate| aggregates.remove(&aggregate))
+        .collect::<VecDeque<_>>();
     let mut in_flight = FuturesUnordered::new();
-    let mut round = Round { sent: Vec::new(), failed: false };
+    let mut round = Round {
+        sent: Vec::new(),
+        failed: false,
+    };
     loop {
         while in_flight.len() < MAX_AGGREGATES_IN_FLIGHT {
-            let Some(queue) = waiting.pop_front() else { break };
+            let Some(queue) = waiting.pop_front() else {
+                break;
+            };
             in_flight.push(publish_in_order(jetstream, service, queue));
         }
-        let Some((sent, failed)) = in_flight.next().await else { return round };
+        let Some((sent, failed)) = in_flight.next().await else {
+            return round;
+        };
         round.sent.extend(sent);
         round.failed |= failed;
     }
 }
 
-async fn publish_in_order(jetstream: &jetstream::Context, service: &str, rows: VecDeque<Row>) -> (Vec<i64>, bool) {
+async fn publish_in_order(
+    jetstream: &jetstream::Context,
+    service: &str,
+    rows: VecDeque<Row>,
+) -> (Vec<i64>, bool) {
     let mut sent = Vec::new();
     for row in rows {
         let id = row.id;
@@ -206,7 +248,11 @@ async fn publish_in_order(jetstream: &jetstream::Context, service: &str, rows: V
     (sent, false)
 }
 
-async fn publish_one(jetstream: &jetstream::Context, service: &str, row: Row) -> Result<(), String> {
+async fn publish_one(
+    jetstream: &jetstream::Context,
+    service: &str,
+    row: Row,
+) -> Result<(), String> {
     let mut headers = HeaderMap::new();
     let id = row.event_id.to_string();
     headers.insert(header::MESSAGE_ID, id.as_str());
@@ -226,9 +272,13 @@ async fn publish_one(jetstream: &jetstream::Context, service: &str, row: Row) ->
         headers.insert(header::REQUEST_ID, request_id);
     }
     let publish = async {
-        let ack = jetstream.publish_with_headers(row.subject, headers, row.payload.into()).await;
+        let ack = jetstream
+            .publish_with_headers(row.subject, headers, row.payload.into())
+            .await;
         // An error in the acknowledgement comes as an error here, whatever sequence it carries.
-        ack.map_err(|error| error.to_string())?.await.map_err(|error| error.to_string())
+        ack.map_err(|error| error.to_string())?
+            .await
+            .map_err(|error| error.to_string())
     };
     match tokio::time::timeout(ACK_TIMEOUT, publish).await {
         Ok(Ok(_)) => Ok(()),

@@ -186,6 +186,11 @@ impl Service {
         }));
         let database = self.kit.opened_database();
         if let Some(db) = database.clone() {
+            let purged = db.clone();
+            self.tasks.push(task("retention", |stop| async move {
+                purged.keep_small(stop).await;
+                Ok(())
+            }));
             self.readiness = std::mem::take(&mut self.readiness).when("database", move || {
                 let db = db.clone();
                 // The cause may name hosts and files: not for everybody who can reach the admin port.

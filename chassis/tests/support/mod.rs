@@ -26,14 +26,20 @@ impl MigrationName for Counters {
 impl MigrationTrait for Counters {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let sql = "CREATE TABLE counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL)";
-        manager.get_connection().execute_unprepared(sql).await.map(drop)
+        manager
+            .get_connection()
+            .execute_unprepared(sql)
+            .await
+            .map(drop)
     }
 }
 
 /// A migrated database on `engine`; `None` where the engine is not there.
 pub(crate) async fn database(engine: Engine) -> Option<(Db, DatabaseUrl)> {
     let url = database_url(engine)?;
-    let db = Db::open::<Migrator>(&url).await.expect("the database opens");
+    let db = Db::open::<Migrator>(&url)
+        .await
+        .expect("the database opens");
     Some((db, url))
 }
 
@@ -41,19 +47,32 @@ pub(crate) async fn database(engine: Engine) -> Option<(Db, DatabaseUrl)> {
 pub(crate) async fn add(tx: &Tx, name: &str, amount: i64) -> Result<(), Error> {
     let sql = "INSERT INTO counters (name, value) VALUES ($1, $2) \
                ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value";
-    let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, [name.into(), amount.into()]);
+    let statement = Statement::from_sql_and_values(
+        tx.get_database_backend(),
+        sql,
+        [name.into(), amount.into()],
+    );
     tx.execute_raw(statement).await?;
     Ok(())
 }
 
 /// What a counter stands at; 0 where nothing was added.
 pub(crate) async fn value(db: &Db, name: &str) -> i64 {
-    number(db, "SELECT value AS n FROM counters WHERE name = $1", [name.into()]).await
+    number(
+        db,
+        "SELECT value AS n FROM counters WHERE name = $1",
+        [name.into()],
+    )
+    .await
 }
 
 /// The `n` of a query's first row; 0 where there is none.
 pub(crate) async fn number(db: &Db, sql: &str, values: impl IntoIterator<Item = Value>) -> i64 {
     let statement = Statement::from_sql_and_values(db.read().get_database_backend(), sql, values);
-    let row = db.read().query_one_raw(statement).await.expect("the query works");
+    let row = db
+        .read()
+        .query_one_raw(statement)
+        .await
+        .expect("the query works");
     row.map_or(0, |row| row.try_get("", "n").expect("a number"))
 }
