@@ -1,9 +1,10 @@
 //! Who may see and do what, through REST.
 
 use kit::{
-    World,
+    Engine, Setup, World,
     rest::Answer,
     shop::{Status, an_order},
+    wait::until,
 };
 use serde_json::{Value, json};
 
@@ -74,6 +75,32 @@ async fn a_token_is_needed_and_must_be_ours(world: &World) {
     // What is public stays public.
     world.anonymous().get("/v1/products").await.expect(200);
     world.stock(&sku).await;
+}
+
+#[tokio::test]
+async fn an_expired_token_is_refused() {
+    let setup = Setup::on(Engine::Sqlite).variable("TOKEN_LIFETIME", "2s");
+    let world = World::start_with(setup)
+        .await
+        .expect("SQLite is always there");
+    let ada = world.customer("ada").await;
+    ada.rest.get("/v1/accounts/me").await.expect(200);
+    let answer = until("the token ends", || async {
+        let answer = ada.rest.get("/v1/accounts/me").await;
+        if answer.status == 200 {
+            Err("still good")
+        } else {
+            Ok(answer)
+        }
+    })
+    .await;
+    answer.expect(401).problem();
+    let body = an_order().line("coffee", 1).body();
+    ada.rest
+        .post("/v1/orders", &body)
+        .await
+        .expect(401)
+        .problem();
 }
 
 async fn anothers_order_reads_as_an_unknown_one(world: &World) {

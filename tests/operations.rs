@@ -8,7 +8,7 @@ use std::{
 };
 
 use kit::{
-    Engine, World,
+    Engine, Setup, World,
     mesh::{caravan, signal},
     shop::{Order, Status, an_order},
     wait::{until, within},
@@ -166,7 +166,7 @@ async fn a_second_mesh_on_the_same_home_is_refused() {
 
 #[tokio::test]
 async fn a_sample_catalogue_is_there_from_the_start() {
-    let world = World::start_with(Engine::Sqlite, &[])
+    let world = World::start_with(Setup::on(Engine::Sqlite).seeded())
         .await
         .expect("SQLite is always there");
     let list = world

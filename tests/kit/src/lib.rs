@@ -9,10 +9,14 @@ pub mod mesh;
 mod nats;
 mod ports;
 pub mod rest;
+mod setup;
 pub mod shop;
+mod story;
 pub mod wait;
 mod world;
 
 pub use database::{DatabaseUrl, Engine, POSTGRES_VARIABLE, database_url, wal_syncs};
 pub use nats::Nats;
-pub use world::{World, tell};
+pub use setup::Setup;
+pub use story::tell;
+pub use world::World;

@@ -11,6 +11,8 @@ use std::{
 
 use serde::Deserialize;
 
+use crate::setup::Setup;
+
 /// Longest time for all services to drain and exit.
 const STOP_WITHIN: Duration = Duration::from_secs(40);
 /// Time between two looks whether the mesh has exited.
@@ -61,7 +63,7 @@ pub struct Mesh {
 impl Mesh {
     /// Starts `caravan up` in `home` (which is made) on the ports from `port_base`. The log, one JSON object a line,
     /// goes to `log`.
-    pub fn spawn(home: &Path, port_base: u16, arguments: &[String], log: &Path) -> Self {
+    pub fn spawn(home: &Path, port_base: u16, setup: &Setup, log: &Path) -> Self {
         let out = File::options()
             .create(true)
             .append(true)
@@ -76,7 +78,8 @@ impl Mesh {
                 &port_base.to_string(),
                 "--until-stdin-closes",
             ])
-            .args(arguments)
+            .args(&setup.arguments)
+            .envs(setup.variables.iter().cloned())
             .stdin(Stdio::piped())
             .stdout(out.try_clone().expect("a second handle on the log"))
             .stderr(out)

@@ -17,10 +17,13 @@ use crate::{
     mesh::{Mesh, Process, Status, caravan, signal},
     ports::PortBlock,
     rest::Rest,
+    setup::Setup,
     shop::{Customer, Stock},
     wait::until,
 };
 
+/// What `caravan up` writes, in the world's home.
+const LOG: &str = "up.log";
 /// Lines of the log that a failed test shows.
 const LOG_TAIL_LINES: usize = 40;
 
@@ -29,8 +32,7 @@ const LOG_TAIL_LINES: usize = 40;
 #[derive(Debug)]
 pub struct World {
     mesh: Mesh,
-    /// What `caravan up` is told besides its home and its ports.
-    arguments: Vec<String>,
+    setup: Setup,
     rest: Rest,
     admin: OnceCell<Rest>,
     home: TempDir,
@@ -48,37 +50,26 @@ struct Databases {
 impl World {
     /// A mesh on SQLite.
     pub async fn start() -> Self {
-        Self::start_on(Engine::Sqlite)
+        Self::start_with(Setup::on(Engine::Sqlite))
             .await
             .expect("SQLite is always there")
     }
 
-    /// A mesh on this engine; `None` where a plain `cargo nextest run` has no PostgreSQL.
+    /// A mesh as `setup` says; `None` where it is to be on PostgreSQL and a plain `cargo nextest run` has none.
     ///
     /// # Panics
     /// Where the mesh does not become ready.
-    pub async fn start_on(engine: Engine) -> Option<Self> {
-        Self::start_with(engine, &["--no-seed"]).await
-    }
-
-    /// As [`World::start_on`], with other arguments of `caravan up`.
-    ///
-    /// # Panics
-    /// Where the mesh does not become ready.
-    pub async fn start_with(engine: Engine, arguments: &[&str]) -> Option<Self> {
-        let databases = match engine {
+    pub async fn start_with(mut setup: Setup) -> Option<Self> {
+        let databases = match setup.engine {
             Engine::Sqlite => None,
             Engine::Postgres => Some(Databases {
                 cluster: postgres()?,
                 prefix: format!("w_{}_", Uuid::now_v7().simple()),
             }),
         };
-        let mut arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         if let Some(Databases { cluster, prefix }) = &databases {
-            arguments.extend([
-                "--postgres".into(),
-                format!("{cluster}/{prefix}{{service}}"),
-            ]);
+            let template = format!("{cluster}/{prefix}{{service}}");
+            setup.arguments.extend(["--postgres".into(), template]);
         }
         let home = tempfile::Builder::new()
             .prefix("caravan-world-")
@@ -88,12 +79,12 @@ impl World {
         let mesh = Mesh::spawn(
             &home.path().join("mesh"),
             ports.base,
-            &arguments,
-            &home.path().join("up.log"),
+            &setup,
+            &home.path().join(LOG),
         );
         let mut world = Self {
             mesh,
-            arguments,
+            setup,
             rest: Rest::new(""),
             admin: OnceCell::new(),
             home,
@@ -106,12 +97,8 @@ impl World {
 
     /// Starts the mesh, which has ended, again in the same home, and waits until it is ready.
     pub async fn start_again(&mut self) {
-        self.mesh = Mesh::spawn(
-            &self.mesh_home(),
-            self.ports.base,
-            &self.arguments,
-            &self.home.path().join("up.log"),
-        );
+        let log = self.home.path().join(LOG);
+        self.mesh = Mesh::spawn(&self.mesh_home(), self.ports.base, &self.setup, &log);
         self.comes_up().await;
     }
 
@@ -331,7 +318,7 @@ impl Drop for World {
         self.mesh.stop();
         if failed {
             self.home.disable_cleanup(true);
-            show_log(&self.home.path().join("up.log"));
+            show_log(&self.home.path().join(LOG));
         }
         if let Some(Databases { cluster, prefix }) = &self.databases {
             database::drop_databases(cluster, prefix);
@@ -347,29 +334,4 @@ fn show_log(path: &Path) {
     for line in &lines[tail..] {
         eprintln!("{line}");
     }
-}
-
-/// Tells a story in a world on this engine. Used by [`stories!`](crate::stories).
-pub async fn tell(engine: Engine, story: impl AsyncFnOnce(&World)) {
-    if let Some(world) = World::start_on(engine).await {
-        story(&world).await;
-    }
-}
-
-/// Makes two tests of each named `async fn(&World)`: one on SQLite and one on PostgreSQL.
-#[macro_export]
-macro_rules! stories {
-    ($($story:ident),* $(,)?) => {$(
-        mod $story {
-            #[tokio::test]
-            async fn on_sqlite() {
-                $crate::tell($crate::Engine::Sqlite, super::$story).await;
-            }
-
-            #[tokio::test]
-            async fn on_postgres() {
-                $crate::tell($crate::Engine::Postgres, super::$story).await;
-            }
-        }
-    )*};
 }

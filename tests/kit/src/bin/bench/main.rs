@@ -8,7 +8,7 @@ mod report;
 use std::time::Duration;
 
 use clap::Parser;
-use kit::{Engine, World};
+use kit::{Engine, Setup, World};
 
 use crate::{load::Load, machine::Memory};
 
@@ -56,7 +56,7 @@ async fn main() {
 }
 
 async fn measure(arguments: &Arguments, engine: Engine) -> Option<Measured> {
-    let mut world = World::start_with(engine, &[]).await?;
+    let mut world = World::start_with(Setup::on(engine).seeded()).await?;
     let ready_after_ms = world.status().ready_after_ms.expect("the mesh is ready");
     let fsyncs_per_s = machine::fsyncs_per_s(&world.mesh_home());
     tokio::time::sleep(IDLE_AFTER).await;

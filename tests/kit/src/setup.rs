@@ -1,0 +1,34 @@
+//! How a mesh is started.
+
+use crate::Engine;
+
+/// What `caravan up` is told besides its home and its ports.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub(crate) engine: Engine,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+impl Setup {
+    /// A mesh on this engine with an empty catalogue.
+    pub fn on(engine: Engine) -> Self {
+        Self {
+            engine,
+            arguments: vec!["--no-seed".into()],
+            variables: Vec::new(),
+        }
+    }
+
+    /// With the sample catalogue.
+    pub fn seeded(mut self) -> Self {
+        self.arguments.retain(|argument| argument != "--no-seed");
+        self
+    }
+
+    /// Every process gets this variable.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+}
