@@ -38,7 +38,10 @@ pub struct Channel {
 
 impl std::fmt::Debug for Channel {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_tuple("Channel").field(&self.upstream).finish()
+        formatter
+            .debug_tuple("Channel")
+            .field(&self.upstream)
+            .finish()
     }
 }
 

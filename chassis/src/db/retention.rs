@@ -21,26 +21,61 @@ const TABLES: [(&str, &str, &str, Duration); 5] = [
     // As long as a stream holds events: until then a broker that lost some can be given them again.
     ("outbox", "id", "sent_at_us", DAY.saturating_mul(7)),
     // Twice as long as a stream holds events: whatever is delivered again finds its row.
-    ("inbox", "consumer, event_id", "handled_at_us", DAY.saturating_mul(14)),
+    (
+        "inbox",
+        "consumer, event_id",
+        "handled_at_us",
+        DAY.saturating_mul(14),
+    ),
     // Longer than operators leave a parked saga lying.
-    ("saga_barrier", "saga_id, step, operation", "created_at_us", DAY.saturating_mul(90)),
-    ("saga_epochs", "saga_id", "seen_at_us", DAY.saturating_mul(90)),
-    ("idempotency", "caller, method, key", "created_at_us", HOUR.saturating_mul(48)),
+    (
+        "saga_barrier",
+        "saga_id, step, operation",
+        "created_at_us",
+        DAY.saturating_mul(90),
+    ),
+    (
+        "saga_epochs",
+        "saga_id",
+        "seen_at_us",
+        DAY.saturating_mul(90),
+    ),
+    (
+        "idempotency",
+        "caller, method, key",
+        "created_at_us",
+        HOUR.saturating_mul(48),
+    ),
 ];
 
 impl Db {
     /// Removes what is too old, now and then, until `cancel`.
     pub(crate) async fn keep_small(self, cancel: CancellationToken) {
-        while cancel.run_until_cancelled(tokio::time::sleep(PURGE_INTERVAL)).await.is_some() {
+        while cancel
+            .run_until_cancelled(tokio::time::sleep(PURGE_INTERVAL))
+            .await
+            .is_some()
+        {
             for (table, key, age, keep) in TABLES {
                 if let Err(error) = self.purge(table, key, age, keep, &cancel).await {
-                    tracing::warn!(table, error = &error as &dyn std::error::Error, "old rows were not removed");
+                    tracing::warn!(
+                        table,
+                        error = &error as &dyn std::error::Error,
+                        "old rows were not removed"
+                    );
                 }
             }
         }
     }
 
-    async fn purge(&self, table: &str, key: &str, age: &str, keep: Duration, cancel: &CancellationToken) -> Result<(), Error> {
+    async fn purge(
+        &self,
+        table: &str,
+        key: &str,
+        age: &str,
+        keep: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
         let before = clock::now_us() - keep.as_micros() as i64;
         let sql = format!(
             "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {age} < $1 LIMIT {MAX_PURGED_ROWS})"
@@ -78,12 +113,19 @@ mod tests {
     async fn rows(db: &Db, table: &str) -> i64 {
         let sql = format!("SELECT COUNT(*) AS n FROM {table}");
         let statement = sea_orm::Statement::from_string(db.read().get_database_backend(), sql);
-        let row = db.read().query_one_raw(statement).await.expect("the table is there").expect("a row");
+        let row = db
+            .read()
+            .query_one_raw(statement)
+            .await
+            .expect("the table is there")
+            .expect("a row");
         row.try_get("", "n").expect("a number")
     }
 
     async fn forgets_the_old(engine: kit::Engine) {
-        let Some(url) = kit::database_url(engine) else { return };
+        let Some(url) = kit::database_url(engine) else {
+            return;
+        };
         let db = Db::open::<NoTables>(&url).await.expect("opens");
         let now = clock::now_us();
         let event = "INSERT INTO outbox (event_id, event_type, subject, aggregate_id, payload, occurred_at_us, \
@@ -93,16 +135,23 @@ mod tests {
         for at in [now, now - DAY.as_micros() as i64 * 365] {
             db.write(|tx| async move {
                 let id = uuid::Uuid::now_v7();
-                tx.execute_raw(tx.statement(event, [id.into(), vec![1u8].into(), at.into()])).await?;
-                tx.execute_raw(tx.statement(saga, [id.into(), at.into()])).await?;
-                tx.execute_raw(tx.statement(key, [id.to_string().into(), vec![1u8].into(), at.into()])).await?;
+                tx.execute_raw(tx.statement(event, [id.into(), vec![1u8].into(), at.into()]))
+                    .await?;
+                tx.execute_raw(tx.statement(saga, [id.into(), at.into()]))
+                    .await?;
+                tx.execute_raw(
+                    tx.statement(key, [id.to_string().into(), vec![1u8].into(), at.into()]),
+                )
+                .await?;
                 Ok::<_, Error>(())
             })
             .await
             .expect("kept");
         }
         for (table, columns, age, keep) in TABLES {
-            db.purge(table, columns, age, keep, &CancellationToken::new()).await.expect(table);
+            db.purge(table, columns, age, keep, &CancellationToken::new())
+                .await
+                .expect(table);
         }
         for table in ["outbox", "saga_epochs", "idempotency"] {
             assert_eq!(rows(&db, table).await, 1, "{table}");

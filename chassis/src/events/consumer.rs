@@ -251,14 +251,23 @@ impl Work {
         let event_id = self.delivery.event_id.to_string();
         let request_id = header::get(&headers, header::REQUEST_ID).unwrap_or(&event_id);
         let traceparent = header::get(&headers, header::TRACEPARENT);
-        let entry = telemetry::entry_span(Kind::Consumer, &self.delivery.subject, request_id, traceparent);
+        let entry = telemetry::entry_span(
+            Kind::Consumer,
+            &self.delivery.subject,
+            request_id,
+            traceparent,
+        );
         let span = tracing::info_span!(
             parent: &entry,
             "event",
             consumer = self.delivery.consumer,
             event_id = %self.delivery.event_id,
         );
-        context::scope(Context::new(Some(request_id)), self.attempt(handler, db, cancel).instrument(span)).await;
+        context::scope(
+            Context::new(Some(request_id)),
+            self.attempt(handler, db, cancel).instrument(span),
+        )
+        .await;
     }
 
     async fn attempt(self, handler: &Handler, db: &Db, cancel: &CancellationToken) {

@@ -263,3 +263,6 @@ impl Bound {
         self.admin.local_addr()
     }
 }
+
+#[cfg(test)]
+mod tests;
