@@ -55,10 +55,6 @@ impl<'a> Report<'a> {
 
     /// Shows it where the mesh's lines are shown: as text to people, as one JSON line to programs.
     pub fn show(&self, logs: &Logs) {
-        if let Format::Readable { .. } = logs.console().format() {
-            logs.console().show_text(&self.text());
-            return;
-        }
         let commands: Vec<_> = self.commands.iter().map(|(_, command)| command).collect();
         let report = json!({
             "event": "ready",
@@ -67,7 +63,11 @@ impl<'a> Report<'a> {
             "processes": self.state.processes,
             "commands": commands,
         });
-        logs.say(Level::Info, "the mesh is ready", fields(report));
+        let line = logs.note(Level::Info, "the mesh is ready", fields(report));
+        match logs.console().format() {
+            Format::Readable { .. } => logs.console().show_text(&self.text()),
+            Format::Json | Format::Silent => logs.console().show_own(&line),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use serde_json::Map;
 
 use super::report::Report;
@@ -82,13 +82,17 @@ pub async fn run(args: &Args, home: &Path) -> anyhow::Result<ExitCode> {
             left.join(", ")
         ));
     }
-    let plans = prepare(args, &home, &topology).await?;
+    let unready = |reason| anyhow!("stopped by {reason} before the mesh was ready");
+    let plans = tokio::select! {
+        plans = prepare(args, &home, &topology) => plans?,
+        reason = stop.next() => return Err(unready(reason)),
+    };
     let roster = Arc::new(Roster::new(&home, &topology)?);
     let mut supervisor = Supervisor::start(plans, &logs, &roster, args.drain_timeout);
 
     let outcome = tokio::select! {
         begun = begin(args, &home, &topology, &mut supervisor) => begun,
-        reason = stop.next() => Err(anyhow::anyhow!("stopped by {reason} before the mesh was ready")),
+        reason = stop.next() => Err(unready(reason)),
     };
     if outcome.is_ok() {
         roster.phase(

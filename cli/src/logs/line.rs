@@ -56,11 +56,10 @@ pub fn normalise(service: &str, line: &[u8], out: &mut Vec<u8>) {
             }
             out.extend_from_slice(rest);
         }
-        None => out.extend_from_slice(
-            wrap(service, &String::from_utf8_lossy(line))
-                .to_string()
-                .as_bytes(),
-        ),
+        None => match wrap(service, &String::from_utf8_lossy(line)) {
+            Some(line) => out.extend_from_slice(line.to_string().as_bytes()),
+            None => return,
+        },
     }
     out.push(b'\n');
 }
@@ -87,21 +86,20 @@ pub fn fields(value: Value) -> Map<String, Value> {
     }
 }
 
-fn wrap(service: &str, text: &str) -> Value {
-    match broker_line(text) {
-        Some((timestamp, level, message)) => {
-            json!({"timestamp": timestamp, "level": level, "service": service, "message": message})
-        }
-        // Our own processes write JSON; what is no JSON is a panic or a complaint of the loader.
-        None => json!({"timestamp": now(), "level": "WARN", "service": service, "message": text}),
-    }
+/// None where the line says nothing, as some in the broker's greeting.
+fn wrap(service: &str, text: &str) -> Option<Value> {
+    // Our own processes write JSON; what is no JSON is a panic or a complaint of the loader.
+    let (timestamp, level, message) = broker_line(text).unwrap_or_else(|| (now(), "WARN", text));
+    (!message.is_empty()).then(
+        || json!({"timestamp": timestamp, "level": level, "service": service, "message": message}),
+    )
 }
 
 /// `[71] 2026/11/21 01:24:12.123456 [INF] Server is ready` (its clock is set to UTC).
 fn broker_line(text: &str) -> Option<(String, &'static str, &str)> {
     let (_, rest) = text.strip_prefix('[')?.split_once("] ")?;
     let (time, rest) = rest.split_once(" [")?;
-    let (level, message) = rest.split_once("] ")?;
+    let (level, message) = rest.split_once(']')?;
     let (date, clock) = time.split_once(' ')?;
     let timestamp = format!("{}T{clock}Z", date.replace('/', "-"));
     OffsetDateTime::parse(&timestamp, &Rfc3339).ok()?;
@@ -113,7 +111,7 @@ fn broker_line(text: &str) -> Option<(String, &'static str, &str)> {
         "TRC" => "TRACE",
         _ => return None,
     };
-    Some((timestamp, level, message))
+    Some((timestamp, level, message.trim_start()))
 }
 
 /// The time now, RFC 3339 in UTC.
@@ -143,6 +141,7 @@ mod tests {
         assert_eq!(normalised(r#"{"a":1}"#), "{\"service\":\"saga\",\"a\":1}\n");
         assert_eq!(normalised("{}"), "{\"service\":\"saga\"}\n");
         assert_eq!(normalised("  "), "");
+        assert_eq!(normalised("[71] 2026/11/21 01:24:12.123456 [INF]"), "");
     }
 
     #[test]

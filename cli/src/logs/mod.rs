@@ -61,12 +61,18 @@ impl Logs {
 
     /// Says something about the mesh itself.
     pub fn say(&self, level: Level, message: &str, fields: Map<String, Value>) {
+        let line = self.note(level, message, fields);
+        self.console.show_own(&line);
+    }
+
+    /// As `say`, only into the file.
+    pub fn note(&self, level: Level, message: &str, fields: Map<String, Value>) -> Vec<u8> {
         let line = line::own(level, message, fields);
         self.own
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .append(&line);
-        self.console.show_own(&line);
+        line
     }
 
     /// The last thing that `service` said, with its error where it named one.

@@ -1,6 +1,7 @@
 //! One PostgreSQL database for each service, made where it is missing.
 
 use std::str::FromStr as _;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -12,6 +13,8 @@ use super::topology::Topology;
 const SERVICE: &str = "{service}";
 /// The database that every server has.
 const MAINTENANCE_DATABASE: &str = "postgres";
+/// A server that is there answers in milliseconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Somebody else made the database in the meantime.
 const DUPLICATE_DATABASE: &str = "42P04";
 
@@ -58,10 +61,10 @@ pub async fn create_databases(template: &Template, topology: &Topology) -> anyho
             .context("the --postgres URL cannot be read")?;
         let database = options.get_database().unwrap_or_default().to_owned();
         ensure!(!database.is_empty(), "the --postgres URL names no database");
-        let mut connection = options
-            .database(MAINTENANCE_DATABASE)
-            .connect()
+        let options = options.database(MAINTENANCE_DATABASE);
+        let mut connection = tokio::time::timeout(CONNECT_TIMEOUT, options.connect())
             .await
+            .context("PostgreSQL does not answer")?
             .context("cannot connect to PostgreSQL (database `postgres`)")?;
         create(&mut connection, &database)
             .await

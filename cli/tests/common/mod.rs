@@ -222,9 +222,9 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Below the blocks of the stories' own kit.
+/// Below the blocks and the PostgreSQL cluster of the stories' own kit.
 const FIRST_PORT: u16 = 10_000;
-const END_PORT: u16 = 20_000;
+const END_PORT: u16 = 15_000;
 
 /// The first port of a range that is free, and a lock that keeps it from other tests.
 fn free_ports() -> (u16, File) {
