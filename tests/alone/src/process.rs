@@ -1,0 +1,276 @@
+//! The service's process, from its start to its end.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead as _, BufReader, Read},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
+
+use kit::{
+    DatabaseUrl, Engine, Nats, database_url,
+    mesh::signal,
+    rest::{Rest, try_send},
+    wait::until,
+};
+use prost_reflect::ReflectMessage;
+use serde_json::Value;
+use tempfile::TempDir;
+use tonic::transport::Channel;
+use uuid::Uuid;
+
+use crate::{
+    call::{Bearer, Client},
+    identity::Identity,
+    stream,
+};
+
+/// Lines of its log that a failed test shows.
+const LOG_TAIL_LINES: usize = 60;
+
+/// A service that is about to start.
+#[derive(Debug)]
+pub struct ServiceBuilder {
+    program: &'static str,
+    engine: Engine,
+    variables: BTreeMap<String, String>,
+    upstreams: BTreeMap<String, String>,
+}
+
+/// A running service with all that it stands on. Ends with the value and leaves nothing behind.
+#[derive(Debug)]
+pub struct Service {
+    program: &'static str,
+    variables: BTreeMap<String, String>,
+    running: Running,
+    identity: Identity,
+    nats: Nats,
+    database: DatabaseUrl,
+    _home: TempDir,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    log: Log,
+    grpc: String,
+    admin: String,
+}
+
+/// What the process has written so far.
+type Log = Arc<Mutex<Vec<String>>>;
+
+impl ServiceBuilder {
+    /// Sets a variable of the service's environment.
+    #[must_use]
+    pub fn with(mut self, variable: &str, value: impl Into<String>) -> Self {
+        self.variables.insert(variable.to_owned(), value.into());
+        self
+    }
+
+    /// Says where another service is.
+    #[must_use]
+    pub fn upstream(mut self, name: &str, url: impl Into<String>) -> Self {
+        self.upstreams.insert(name.to_owned(), url.into());
+        self
+    }
+
+    /// Starts the service and waits until it is ready. `None` where the engine is PostgreSQL and tests have none.
+    ///
+    /// # Panics
+    /// Where it ends instead, or does not get ready in time.
+    pub async fn start(mut self) -> Option<Service> {
+        let database = database_url(self.engine)?;
+        let (nats, identity) = (Nats::start().await, Identity::start().await);
+        let home = tempfile::Builder::new().prefix("caravan-alone-").tempdir().expect("a temporary folder");
+        self.upstreams.entry("identity".to_owned()).or_insert_with(|| identity.url().to_owned());
+        let upstreams: Vec<_> = self.upstreams.iter().map(|(name, url)| format!("{name}={url}")).collect();
+        let mut variables = BTreeMap::from([
+            ("GRPC_ADDR".to_owned(), "127.0.0.1:0".to_owned()),
+            ("ADMIN_ADDR".to_owned(), "127.0.0.1:0".to_owned()),
+            ("DATABASE_URL".to_owned(), database.to_string()),
+            ("NATS_URL".to_owned(), nats.url()),
+            ("UPSTREAMS".to_owned(), upstreams.join(",")),
+            ("DATA_DIR".to_owned(), home.path().display().to_string()),
+            ("CLIENT_SECRET".to_owned(), "the test's identity asks for none".to_owned()),
+            ("LOG_FORMAT".to_owned(), "json".to_owned()),
+        ]);
+        variables.append(&mut self.variables);
+        let running = Running::start(self.program, &variables).await;
+        Some(Service { program: self.program, variables, running, identity, nats, database, _home: home })
+    }
+}
+
+impl Service {
+    /// The service whose binary is `program` (`env!("CARGO_BIN_EXE_...")`), on this engine.
+    pub fn of(program: &'static str, engine: Engine) -> ServiceBuilder {
+        ServiceBuilder { program, engine, variables: BTreeMap::new(), upstreams: BTreeMap::new() }
+    }
+
+    /// A way to call it without a token.
+    pub fn anonymous(&self) -> Client {
+        self.client(None)
+    }
+
+    /// A way to call it with this token.
+    pub fn with_token(&self, token: impl Into<String>) -> Client {
+        self.client(Some(token.into()))
+    }
+
+    /// A way to call it as somebody with these roles.
+    pub fn user(&self, id: Uuid, roles: &[&str]) -> Client {
+        self.client(Some(self.identity.user(id, roles)))
+    }
+
+    /// A way to call it as an admin.
+    pub fn admin(&self) -> Client {
+        self.user(Uuid::now_v7(), &["admin"])
+    }
+
+    /// A way to call it as a customer.
+    pub fn customer(&self) -> Client {
+        self.user(Uuid::now_v7(), &["customer"])
+    }
+
+    /// A way to call it as another service of the mesh.
+    pub fn peer(&self, name: &str) -> Client {
+        self.client(Some(self.identity.service(name)))
+    }
+
+    fn client(&self, token: Option<String>) -> Client {
+        let channel = Channel::from_shared(self.running.grpc.clone()).expect("a URL").connect_lazy();
+        Client::new(channel, Bearer(token))
+    }
+
+    /// Waits until at least `count` events of this type are published, and answers all that are.
+    ///
+    /// # Panics
+    /// Where they do not come in time.
+    pub async fn published<M: ReflectMessage + Default>(&self, count: usize) -> Vec<M> {
+        stream::published(&self.nats.url(), count).await
+    }
+
+    /// Ends the process at once (SIGKILL) and starts another one over the same data.
+    pub async fn crash_and_restart(&mut self) {
+        self.running.kill();
+        self.running = Running::start(self.program, &self.variables).await;
+    }
+
+    /// Starts a replica over the same data and runs `test` against it.
+    pub async fn beside<T>(&self, test: impl AsyncFnOnce(&Channel) -> T) -> T {
+        let replica = Running::start(self.program, &self.variables).await;
+        let channel = Channel::from_shared(replica.grpc.clone()).expect("a URL").connect_lazy();
+        test(&channel).await
+    }
+
+    /// Tells the process to drain (SIGTERM) and waits for its end.
+    ///
+    /// # Panics
+    /// Where it does not end in time.
+    pub async fn drain(&mut self) -> ExitStatus {
+        signal(self.running.child.id(), "TERM");
+        let child = Mutex::new(&mut self.running.child);
+        until("the process ends", || async {
+            let ended = child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().expect("our child");
+            ended.ok_or("still there")
+        })
+        .await
+    }
+
+    /// The admin port.
+    pub fn admin_port(&self) -> Rest {
+        Rest::new(self.running.admin.clone())
+    }
+
+    /// The broker that it publishes to.
+    pub fn nats(&mut self) -> &mut Nats {
+        &mut self.nats
+    }
+
+    /// The database that it keeps its data in.
+    pub fn database(&self) -> &DatabaseUrl {
+        &self.database
+    }
+
+    /// What the process has written so far, a line each.
+    pub fn log(&self) -> Vec<String> {
+        lines(&self.running.log)
+    }
+}
+
+impl Running {
+    async fn start(program: &str, variables: &BTreeMap<String, String>) -> Self {
+        let mut child = Command::new(program)
+            .envs(variables)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("cargo built the service");
+        let log = Log::default();
+        collect(child.stdout.take().expect("piped"), log.clone());
+        collect(child.stderr.take().expect("piped"), log.clone());
+        let mut running = Self { child, log, grpc: String::new(), admin: String::new() };
+        let (grpc, admin) = running.addresses().await;
+        (running.grpc, running.admin) = (grpc, admin);
+        running.ready().await;
+        running
+    }
+
+    /// Where it listens, as its log says.
+    async fn addresses(&mut self) -> (String, String) {
+        let (child, log) = (Mutex::new(&mut self.child), &self.log);
+        until("the service listens", || async {
+            if let Some(status) = child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().expect("our child") {
+                panic!("it ended: {status}\n{}", lines(log).join("\n"));
+            }
+            let said = lines(log).iter().filter_map(|line| serde_json::from_str(line).ok()).find_map(|line: Value| {
+                let address = |field: &str| Some(format!("http://{}", line[field].as_str()?));
+                (line["message"] == "serving").then(|| Some((address("grpc")?, address("admin")?))).flatten()
+            });
+            said.ok_or("not yet")
+        })
+        .await
+    }
+
+    async fn ready(&self) {
+        let rest = Rest::new(self.admin.clone());
+        until("the service is ready", || async {
+            match try_send(rest.request("GET".parse().expect("a method"), "/readyz")).await {
+                Ok(answer) if answer.status == 200 => Ok(()),
+                Ok(answer) => Err(answer.text),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await;
+    }
+
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            let lines = lines(&self.log);
+            let tail = lines.len().saturating_sub(LOG_TAIL_LINES);
+            eprintln!("the end of its log:\n{}", lines[tail..].join("\n"));
+        }
+    }
+}
+
+fn collect(output: impl Read + Send + 'static, log: Log) {
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+    });
+}
+
+fn lines(log: &Log) -> Vec<String> {
+    log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
