@@ -29,8 +29,12 @@ pub(crate) struct Signer {
 impl Signer {
     pub(crate) fn new(kid: &str) -> Self {
         let random = SystemRandom::new();
-        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-        Self { kid: kid.to_owned(), pkcs8: pkcs8.as_ref().into() }
+        let pkcs8 =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        Self {
+            kid: kid.to_owned(),
+            pkcs8: pkcs8.as_ref().into(),
+        }
     }
 
     /// The public half.

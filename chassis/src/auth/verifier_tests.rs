@@ -7,11 +7,15 @@ use super::*;
 use crate::auth::testing::{Keys, Signer, claims};
 
 /// What a good token becomes after a change.
-async fn outcome(change: impl FnOnce(&mut jsonwebtoken::Header, &mut Value)) -> Result<Caller, VerifyError> {
+async fn outcome(
+    change: impl FnOnce(&mut jsonwebtoken::Header, &mut Value),
+) -> Result<Caller, VerifyError> {
     let signer = Signer::new("k1");
     let (mut header, mut claims) = (signer.header(), claims("user", &Uuid::nil().to_string()));
     change(&mut header, &mut claims);
-    Verifier::new("caravan", Keys::of(&signer)).verify(&signer.sign(&header, &claims)).await
+    Verifier::new("caravan", Keys::of(&signer))
+        .verify(&signer.sign(&header, &claims))
+        .await
 }
 
 fn now() -> u64 {
@@ -24,9 +28,20 @@ async fn a_good_token_names_its_holder() {
     let verifier = Verifier::new("caravan", Keys::of(&signer));
     let id = Uuid::now_v7();
     let user = verifier.verify(&signer.user(id, &["admin"])).await.unwrap();
-    assert_eq!(user, Caller::User { id, roles: vec!["admin".into()] });
+    assert_eq!(
+        user,
+        Caller::User {
+            id,
+            roles: vec!["admin".into()]
+        }
+    );
     let service = verifier.verify(&signer.service("saga")).await.unwrap();
-    assert_eq!(service, Caller::Service { name: "saga".into() });
+    assert_eq!(
+        service,
+        Caller::Service {
+            name: "saga".into()
+        }
+    );
 }
 
 #[tokio::test]
@@ -35,8 +50,16 @@ async fn every_claim_counts() {
     let expired = outcome(|_, claims| claims["exp"] = json!(now() - 6)).await;
     assert!(matches!(expired, Err(VerifyError::Expired)), "{expired:?}");
     // Clocks may be a little apart.
-    assert!(outcome(|_, claims| claims["exp"] = json!(now() - 2)).await.is_ok());
-    assert!(outcome(|_, claims| claims["nbf"] = json!(now() + 2)).await.is_ok());
+    assert!(
+        outcome(|_, claims| claims["exp"] = json!(now() - 2))
+            .await
+            .is_ok()
+    );
+    assert!(
+        outcome(|_, claims| claims["nbf"] = json!(now() + 2))
+            .await
+            .is_ok()
+    );
     for (claim, value) in [
         ("iss", json!("somebody")),
         ("aud", json!("other")),
@@ -49,21 +72,39 @@ async fn every_claim_counts() {
         ("aud", Value::Null),
     ] {
         let result = outcome(|_, claims| claims[claim] = value.clone()).await;
-        assert!(matches!(result, Err(VerifyError::Invalid(_))), "{claim}={value}: {result:?}");
+        assert!(
+            matches!(result, Err(VerifyError::Invalid(_))),
+            "{claim}={value}: {result:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn header_tricks_are_refused() {
     for (trick, result) in [
-        ("typ", outcome(|header, _| header.typ = Some("JWT".into())).await),
+        (
+            "typ",
+            outcome(|header, _| header.typ = Some("JWT".into())).await,
+        ),
         ("no typ", outcome(|header, _| header.typ = None).await),
-        ("jku", outcome(|header, _| header.jku = Some("http://evil/keys".into())).await),
-        ("x5u", outcome(|header, _| header.x5u = Some("http://evil/cert".into())).await),
+        (
+            "jku",
+            outcome(|header, _| header.jku = Some("http://evil/keys".into())).await,
+        ),
+        (
+            "x5u",
+            outcome(|header, _| header.x5u = Some("http://evil/cert".into())).await,
+        ),
         ("no kid", outcome(|header, _| header.kid = None).await),
-        ("kid", outcome(|header, _| header.kid = Some("../../k1".into())).await),
+        (
+            "kid",
+            outcome(|header, _| header.kid = Some("../../k1".into())).await,
+        ),
     ] {
-        assert!(matches!(result, Err(VerifyError::Invalid(_))), "{trick}: {result:?}");
+        assert!(
+            matches!(result, Err(VerifyError::Invalid(_))),
+            "{trick}: {result:?}"
+        );
     }
 }
 
@@ -75,19 +116,42 @@ async fn only_our_algorithm_and_our_key_count() {
     let parts: Vec<_> = token.split('.').collect();
 
     let header = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
-    let none = format!("{}.{}.", header(json!({"alg": "none", "typ": "at+jwt", "kid": "k1"})), parts[1]);
+    let none = format!(
+        "{}.{}.",
+        header(json!({"alg": "none", "typ": "at+jwt", "kid": "k1"})),
+        parts[1]
+    );
     let hmac = header(json!({"alg": "HS256", "typ": "at+jwt", "kid": "k1"}));
     let hmac = format!("{hmac}.{}.{}", parts[1], parts[2]);
-    let own_key = header(json!({"alg": "ES256", "typ": "at+jwt", "kid": "k1", "jwk": {"kty": "EC", "crv": "P-256",
-        "x": signer.jwk().x, "y": signer.jwk().y}}));
+    let own_key = header(
+        json!({"alg": "ES256", "typ": "at+jwt", "kid": "k1", "jwk": {"kty": "EC", "crv": "P-256",
+        "x": signer.jwk().x, "y": signer.jwk().y}}),
+    );
     let own_key = format!("{own_key}.{}.{}", parts[1], parts[2]);
     let mut admin = claims("user", &Uuid::nil().to_string());
     admin["roles"] = json!(["admin"]);
-    let changed = format!("{}.{}.{}", parts[0], URL_SAFE_NO_PAD.encode(admin.to_string()), parts[2]);
+    let changed = format!(
+        "{}.{}.{}",
+        parts[0],
+        URL_SAFE_NO_PAD.encode(admin.to_string()),
+        parts[2]
+    );
     let stranger = Signer::new("k1").user(Uuid::nil(), &["admin"]);
-    for token in [none, hmac, own_key, changed, stranger, String::new(), "a.b.c".into(), "x".repeat(9000)] {
+    for token in [
+        none,
+        hmac,
+        own_key,
+        changed,
+        stranger,
+        String::new(),
+        "a.b.c".into(),
+        "x".repeat(9000),
+    ] {
         let result = verifier.verify(&token).await;
-        assert!(matches!(result, Err(VerifyError::Invalid(_))), "{token}: {result:?}");
+        assert!(
+            matches!(result, Err(VerifyError::Invalid(_))),
+            "{token}: {result:?}"
+        );
     }
 }
 
@@ -108,7 +172,10 @@ async fn cached_keys_serve_while_the_source_is_away() {
     verifier.verify(&signer.service("ordering")).await.unwrap();
     // A key that nobody knows is no reason to be unavailable once there are keys.
     let unknown = verifier.verify(&Signer::new("k2").service("saga")).await;
-    assert!(matches!(unknown, Err(VerifyError::Invalid("unknown key"))), "{unknown:?}");
+    assert!(
+        matches!(unknown, Err(VerifyError::Invalid("unknown key"))),
+        "{unknown:?}"
+    );
 }
 
 #[tokio::test]
@@ -117,8 +184,13 @@ async fn unknown_keys_do_not_flood_the_source() {
     let keys = Keys::of(&signer);
     let verifier = Verifier::new("caravan", keys.clone());
     for i in 0..20 {
-        let result = verifier.verify(&Signer::new(&format!("x{i}")).service("saga")).await;
-        assert!(matches!(result, Err(VerifyError::Invalid("unknown key"))), "{result:?}");
+        let result = verifier
+            .verify(&Signer::new(&format!("x{i}")).service("saga"))
+            .await;
+        assert!(
+            matches!(result, Err(VerifyError::Invalid("unknown key"))),
+            "{result:?}"
+        );
     }
     assert_eq!(keys.asked.load(Ordering::SeqCst), 1);
 }
@@ -143,6 +215,9 @@ async fn a_withdrawn_key_takes_its_tokens_along() {
     }
     stop.cancel();
     refresh.await.unwrap();
-    assert!(matches!(verifier.verify(&token).await, Err(VerifyError::Invalid(_))));
+    assert!(matches!(
+        verifier.verify(&token).await,
+        Err(VerifyError::Invalid(_))
+    ));
     verifier.verify(&new.service("saga")).await.unwrap();
 }

@@ -1,6 +1,8 @@
 //! A connection to one service that adds what every call of the mesh carries.
 
 use std::{
+    error::Error,
+    iter::successors,
     sync::Arc,
     task::{Context as TaskContext, Poll},
     time::Duration,
@@ -167,7 +169,13 @@ fn deadline(path: &str, headers: &HeaderMap, context: Option<&Context>) -> Optio
 }
 
 /// What a failure below gRPC means to the caller. The cause is for the log.
-pub(crate) fn unavailable(upstream: &str, error: &(dyn std::error::Error + 'static)) -> Status {
+pub(crate) fn unavailable(upstream: &str, error: &(dyn Error + 'static)) -> Status {
+    // tonic's own timer reads the same header as ours; whichever is first means the same.
+    if successors(Some(error), |&error| error.source())
+        .any(|error| error.is::<tonic::TimeoutExpired>())
+    {
+        return deadline_exceeded();
+    }
     tracing::debug!(upstream, error, "no connection");
     Status::unavailable(format!("{upstream} cannot be reached"))
 }

@@ -82,7 +82,40 @@ pub(crate) fn read(headers: &HeaderMap) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use axum::{Router, middleware::from_fn};
+    use tonic::Code;
+    use tower::ServiceExt as _;
+
     use super::*;
+    use crate::{body, context::Context};
+
+    /// What the layer answers for a handler that never ends, and when.
+    async fn never_ending(path: &str, timeout: Option<&str>) -> (Code, Duration) {
+        let router = Router::new()
+            .fallback(std::future::pending::<()>)
+            .layer(from_fn(layer));
+        let mut request = Request::post(path).body(Body::empty()).unwrap();
+        if let Some(timeout) = timeout {
+            request
+                .headers_mut()
+                .insert(GRPC_TIMEOUT, timeout.parse().unwrap());
+        }
+        let start = Instant::now();
+        let response = context::scope(Context::new(None), router.oneshot(request))
+            .await
+            .unwrap();
+        (body::code(response.headers()), start.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_comes_before_the_caller_gives_up() {
+        let (code, after) = never_ending("/any", Some("2S")).await;
+        assert_eq!(code, Code::DeadlineExceeded);
+        assert!((1990..2000).contains(&after.as_millis()), "{after:?}");
+        let (code, after) =
+            never_ending("/caravan.identity.v1.IdentityService/GetKeySet", None).await;
+        assert_eq!((code, after.as_secs()), (Code::DeadlineExceeded, 30));
+    }
 
     #[test]
     fn timeouts_are_read_and_written() {
