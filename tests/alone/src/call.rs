@@ -44,7 +44,11 @@ pub struct SagaCall {
 impl SagaCall {
     /// A step of a new saga in its first epoch.
     pub fn new(step: &'static str) -> Self {
-        Self { saga: Uuid::now_v7(), step, epoch: 1 }
+        Self {
+            saga: Uuid::now_v7(),
+            step,
+            epoch: 1,
+        }
     }
 
     /// The call that does the step.
@@ -66,7 +70,9 @@ impl SagaCall {
             (SAGA_EPOCH, self.epoch.to_string()),
         ] {
             let value: MetadataValue<_> = value.parse().expect("ASCII");
-            request.metadata_mut().insert(MetadataKey::from_static(key), value);
+            request
+                .metadata_mut()
+                .insert(MetadataKey::from_static(key), value);
         }
         request
     }
@@ -79,6 +85,12 @@ pub fn reason(status: &Status) -> String {
 
 /// The fields that a refusal names, as JSON names them.
 pub fn violated_fields(status: &Status) -> Vec<String> {
-    let violations = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
-    violations.into_iter().map(|violation| violation.field).collect()
+    let violations = status
+        .get_details_bad_request()
+        .map(|bad| bad.field_violations)
+        .unwrap_or_default();
+    violations
+        .into_iter()
+        .map(|violation| violation.field)
+        .collect()
 }

@@ -49,9 +49,15 @@ impl Identity {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let service = IdentityServiceServer::new(signer.clone());
-        let server = Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener));
+        let server = Server::builder()
+            .add_service(service)
+            .serve_with_incoming(TcpListenerStream::new(listener));
         let server = tokio::spawn(async move { server.await.expect("serves until it is dropped") });
-        Self { url, signer, server }
+        Self {
+            url,
+            signer,
+            server,
+        }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -60,12 +66,17 @@ impl Identity {
 
     /// A token of a person with these roles.
     pub(crate) fn user(&self, id: Uuid, roles: &[&str]) -> String {
-        self.signer.sign(TokenKind::User, id.to_string(), roles.iter().map(ToString::to_string).collect())
+        self.signer.sign(
+            TokenKind::User,
+            id.to_string(),
+            roles.iter().map(ToString::to_string).collect(),
+        )
     }
 
     /// A token of a service.
     pub(crate) fn service(&self, name: &str) -> String {
-        self.signer.sign(TokenKind::Service, name.to_owned(), Vec::new())
+        self.signer
+            .sign(TokenKind::Service, name.to_owned(), Vec::new())
     }
 }
 
@@ -77,9 +88,11 @@ impl Drop for Identity {
 
 impl Signer {
     fn new() -> Self {
-        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-            .expect("the system has randomness");
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref()).expect("just made");
+        let pkcs8 =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+                .expect("the system has randomness");
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref())
+            .expect("just made");
         let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
         let public = pb::JsonWebKey {
             kty: "EC".to_owned(),
@@ -90,7 +103,10 @@ impl Signer {
             r#use: "sig".to_owned(),
             alg: "ES256".to_owned(),
         };
-        Self { private: Arc::new(EncodingKey::from_ec_der(pkcs8.as_ref())), public }
+        Self {
+            private: Arc::new(EncodingKey::from_ec_der(pkcs8.as_ref())),
+            public,
+        }
     }
 
     fn sign(&self, kind: TokenKind, sub: String, roles: Vec<String>) -> String {
@@ -116,16 +132,28 @@ impl Signer {
 /// What services ask identity for; people are the test's business.
 #[async_trait]
 impl IdentityService for Signer {
-    async fn get_key_set(&self, _: Request<pb::GetKeySetRequest>) -> Result<Response<pb::GetKeySetResponse>, Status> {
-        Ok(Response::new(pb::GetKeySetResponse { keys: vec![self.public.clone()] }))
+    async fn get_key_set(
+        &self,
+        _: Request<pb::GetKeySetRequest>,
+    ) -> Result<Response<pb::GetKeySetResponse>, Status> {
+        Ok(Response::new(pb::GetKeySetResponse {
+            keys: vec![self.public.clone()],
+        }))
     }
 
     async fn issue_service_token(
         &self,
         request: Request<pb::IssueServiceTokenRequest>,
     ) -> Result<Response<pb::IssueServiceTokenResponse>, Status> {
-        let access_token = self.sign(TokenKind::Service, request.into_inner().client_id, Vec::new());
-        Ok(Response::new(pb::IssueServiceTokenResponse { access_token, expires_in: LIFETIME_S }))
+        let access_token = self.sign(
+            TokenKind::Service,
+            request.into_inner().client_id,
+            Vec::new(),
+        );
+        Ok(Response::new(pb::IssueServiceTokenResponse {
+            access_token,
+            expires_in: LIFETIME_S,
+        }))
     }
 
     async fn register_account(
@@ -149,7 +177,10 @@ impl IdentityService for Signer {
         Err(Status::unimplemented("not in tests"))
     }
 
-    async fn get_account(&self, _: Request<pb::GetAccountRequest>) -> Result<Response<pb::GetAccountResponse>, Status> {
+    async fn get_account(
+        &self,
+        _: Request<pb::GetAccountRequest>,
+    ) -> Result<Response<pb::GetAccountResponse>, Status> {
         Err(Status::unimplemented("not in tests"))
     }
 

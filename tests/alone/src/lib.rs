@@ -9,8 +9,8 @@ mod process;
 mod stream;
 
 pub use call::{Bearer, Client, SagaCall, reason, violated_fields};
-pub use process::{Service, ServiceBuilder};
 pub use kit::{Engine, wait};
+pub use process::{Service, ServiceBuilder};
 
 /// Makes two tests of each named `async fn(Engine)`: one on SQLite and one on PostgreSQL.
 #[macro_export]

@@ -83,9 +83,18 @@ impl ServiceBuilder {
     pub async fn start(mut self) -> Option<Service> {
         let database = database_url(self.engine)?;
         let (nats, identity) = (Nats::start().await, Identity::start().await);
-        let home = tempfile::Builder::new().prefix("caravan-alone-").tempdir().expect("a temporary folder");
-        self.upstreams.entry("identity".to_owned()).or_insert_with(|| identity.url().to_owned());
-        let upstreams: Vec<_> = self.upstreams.iter().map(|(name, url)| format!("{name}={url}")).collect();
+        let home = tempfile::Builder::new()
+            .prefix("caravan-alone-")
+            .tempdir()
+            .expect("a temporary folder");
+        self.upstreams
+            .entry("identity".to_owned())
+            .or_insert_with(|| identity.url().to_owned());
+        let upstreams: Vec<_> = self
+            .upstreams
+            .iter()
+            .map(|(name, url)| format!("{name}={url}"))
+            .collect();
         let mut variables = BTreeMap::from([
             ("GRPC_ADDR".to_owned(), "127.0.0.1:0".to_owned()),
             ("ADMIN_ADDR".to_owned(), "127.0.0.1:0".to_owned()),
@@ -93,19 +102,35 @@ impl ServiceBuilder {
             ("NATS_URL".to_owned(), nats.url()),
             ("UPSTREAMS".to_owned(), upstreams.join(",")),
             ("DATA_DIR".to_owned(), home.path().display().to_string()),
-            ("CLIENT_SECRET".to_owned(), "the test's identity asks for none".to_owned()),
+            (
+                "CLIENT_SECRET".to_owned(),
+                "the test's identity asks for none".to_owned(),
+            ),
             ("LOG_FORMAT".to_owned(), "json".to_owned()),
         ]);
         variables.append(&mut self.variables);
         let running = Running::start(self.program, &variables).await;
-        Some(Service { program: self.program, variables, running, identity, nats, database, _home: home })
+        Some(Service {
+            program: self.program,
+            variables,
+            running,
+            identity,
+            nats,
+            database,
+            _home: home,
+        })
     }
 }
 
 impl Service {
     /// The service whose binary is `program` (`env!("CARGO_BIN_EXE_...")`), on this engine.
     pub fn of(program: &'static str, engine: Engine) -> ServiceBuilder {
-        ServiceBuilder { program, engine, variables: BTreeMap::new(), upstreams: BTreeMap::new() }
+        ServiceBuilder {
+            program,
+            engine,
+            variables: BTreeMap::new(),
+            upstreams: BTreeMap::new(),
+        }
     }
 
     /// A way to call it without a token.
@@ -139,7 +164,9 @@ impl Service {
     }
 
     fn client(&self, token: Option<String>) -> Client {
-        let channel = Channel::from_shared(self.running.grpc.clone()).expect("a URL").connect_lazy();
+        let channel = Channel::from_shared(self.running.grpc.clone())
+            .expect("a URL")
+            .connect_lazy();
         Client::new(channel, Bearer(token))
     }
 
@@ -160,7 +187,9 @@ impl Service {
     /// Starts a replica over the same data and runs `test` against it.
     pub async fn beside<T>(&self, test: impl AsyncFnOnce(&Channel) -> T) -> T {
         let replica = Running::start(self.program, &self.variables).await;
-        let channel = Channel::from_shared(replica.grpc.clone()).expect("a URL").connect_lazy();
+        let channel = Channel::from_shared(replica.grpc.clone())
+            .expect("a URL")
+            .connect_lazy();
         test(&channel).await
     }
 
@@ -172,7 +201,11 @@ impl Service {
         signal(self.running.child.id(), "TERM");
         let child = Mutex::new(&mut self.running.child);
         until("the process ends", || async {
-            let ended = child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().expect("our child");
+            let ended = child
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .try_wait()
+                .expect("our child");
             ended.ok_or("still there")
         })
         .await
@@ -211,7 +244,12 @@ impl Running {
         let log = Log::default();
         collect(child.stdout.take().expect("piped"), log.clone());
         collect(child.stderr.take().expect("piped"), log.clone());
-        let mut running = Self { child, log, grpc: String::new(), admin: String::new() };
+        let mut running = Self {
+            child,
+            log,
+            grpc: String::new(),
+            admin: String::new(),
+        };
         let (grpc, admin) = running.addresses().await;
         (running.grpc, running.admin) = (grpc, admin);
         running.ready().await;
@@ -222,13 +260,23 @@ impl Running {
     async fn addresses(&mut self) -> (String, String) {
         let (child, log) = (Mutex::new(&mut self.child), &self.log);
         until("the service listens", || async {
-            if let Some(status) = child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().expect("our child") {
+            if let Some(status) = child
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .try_wait()
+                .expect("our child")
+            {
                 panic!("it ended: {status}\n{}", lines(log).join("\n"));
             }
-            let said = lines(log).iter().filter_map(|line| serde_json::from_str(line).ok()).find_map(|line: Value| {
-                let address = |field: &str| Some(format!("http://{}", line[field].as_str()?));
-                (line["message"] == "serving").then(|| Some((address("grpc")?, address("admin")?))).flatten()
-            });
+            let said = lines(log)
+                .iter()
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .find_map(|line: Value| {
+                    let address = |field: &str| Some(format!("http://{}", line[field].as_str()?));
+                    (line["message"] == "serving")
+                        .then(|| Some((address("grpc")?, address("admin")?)))
+                        .flatten()
+                });
             said.ok_or("not yet")
         })
         .await
@@ -266,7 +314,9 @@ impl Drop for Running {
 fn collect(output: impl Read + Send + 'static, log: Log) {
     thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
-            log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            log.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(line);
         }
     });
 }
