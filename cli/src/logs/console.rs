@@ -90,28 +90,20 @@ impl Console {
 
     /// Shows JSON lines of a process, or drops them where the reader is too slow.
     pub fn show(&self, lines: &[u8]) {
-        self.enqueue(lines, MAX_QUEUED_BYTES, |format| match format {
-            Format::Readable { colour } => pretty::lines(lines, colour),
-            Format::Json | Format::Silent => lines.to_vec(),
-        });
+        self.enqueue(lines, MAX_QUEUED_BYTES, |lines| self.render(lines));
     }
 
     /// Shows a JSON line of the mesh itself.
     pub fn show_own(&self, line: &[u8]) {
-        self.enqueue(line, MAX_QUEUED_WITH_OWN_BYTES, |format| match format {
-            Format::Readable { colour } => pretty::lines(line, colour),
-            Format::Json | Format::Silent => line.to_vec(),
-        });
+        self.enqueue(line, MAX_QUEUED_WITH_OWN_BYTES, |line| self.render(line));
     }
 
     /// Shows text as it is.
     pub fn show_text(&self, text: &str) {
-        self.enqueue(text.as_bytes(), MAX_QUEUED_WITH_OWN_BYTES, |_| {
-            text.as_bytes().to_vec()
-        });
+        self.enqueue(text.as_bytes(), MAX_QUEUED_WITH_OWN_BYTES, <[u8]>::to_vec);
     }
 
-    fn enqueue(&self, lines: &[u8], limit: usize, render: impl FnOnce(Format) -> Vec<u8>) {
+    fn enqueue(&self, lines: &[u8], limit: usize, render: impl FnOnce(&[u8]) -> Vec<u8>) {
         if self.format == Format::Silent {
             return;
         }
@@ -129,7 +121,7 @@ impl Console {
         } else {
             Vec::new()
         };
-        batch.extend(render(self.format));
+        batch.extend(render(lines));
         queue.bytes += batch.len();
         queue.batches.push_back(batch);
         self.changed.notify_all();
@@ -137,14 +129,15 @@ impl Console {
 
     fn dropped(&self, lines: usize) -> Vec<u8> {
         let fields = Map::from_iter([("lines".to_owned(), Value::from(lines))]);
-        let line = line::own(
-            Level::Warn,
-            "the reader of stdout is too slow: lines were dropped here, the log files have them",
-            fields,
-        );
+        let message =
+            "the reader of stdout is too slow: lines were dropped here, the log files have them";
+        self.render(&line::own(Level::Warn, message, fields))
+    }
+
+    fn render(&self, lines: &[u8]) -> Vec<u8> {
         match self.format {
-            Format::Readable { colour } => pretty::lines(&line, colour),
-            Format::Json | Format::Silent => line,
+            Format::Readable { colour } => pretty::lines(lines, colour),
+            Format::Json | Format::Silent => lines.to_vec(),
         }
     }
 

@@ -77,4 +77,26 @@ mod tests {
         std::fs::write(folder.path().join("gateway"), "").unwrap();
         find(topology.only(Role::Gateway), folder.path()).unwrap_err();
     }
+
+    #[test]
+    fn a_missing_broker_is_named_with_its_package() {
+        let folder = tempfile::tempdir().unwrap();
+        let topology = Topology::new(8080).unwrap();
+        let broker = Node {
+            name: "no-such-broker",
+            ..topology.only(Role::Broker).clone()
+        };
+        let missing = find(&broker, folder.path()).unwrap_err().to_string();
+        assert!(
+            missing
+                .starts_with("no-such-broker is not installed: `apt-get install no-such-broker`"),
+            "{missing}"
+        );
+    }
+
+    #[test]
+    fn servers_are_found_although_the_path_leaves_their_folder_out() {
+        let found = in_path("nats-server", OsStr::new("/nowhere"));
+        assert!(found.is_some_and(|program| program.starts_with("/usr")));
+    }
 }

@@ -15,7 +15,7 @@ pub const MESH_MARK: &str = "CARAVAN_MESH";
 pub const PROCESS_MARK: &str = "CARAVAN_PROCESS";
 
 /// Variables of our processes. None of them leaks in from the shell: what is not set here is unset.
-const OWNED: [&str; 22] = [
+const OWNED: [&str; 23] = [
     "ADMIN_ADDR",
     "BOOTSTRAP_ADMIN_EMAIL",
     "BOOTSTRAP_ADMIN_PASSWORD",
@@ -23,6 +23,7 @@ const OWNED: [&str; 22] = [
     "CLIENT_SECRET",
     "CLIENT_SECRET_FILE",
     "DATABASE_URL",
+    "DATABASE_URL_FILE",
     "DATA_DIR",
     "DRAIN_TIMEOUT",
     "GRPC_ADDR",

@@ -10,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::environment::{MESH_MARK, PROCESS_MARK};
 use super::home::Home;
-use super::topology::{Node, Role, Topology};
+use super::topology::{self, Role};
 
 /// A process, held by a descriptor that keeps meaning it after it ended.
 #[derive(Debug)]
@@ -106,15 +106,8 @@ pub fn find(home: &Home) -> Vec<Held> {
 #[must_use]
 pub fn stop(home: &Home, patience: Duration) -> Vec<String> {
     let left = find(home);
-    let roles = Topology::new(1)
-        .map(|topology| topology.nodes)
-        .unwrap_or_default();
-    let role = |held: &Held| {
-        roles
-            .iter()
-            .find(|node: &&Node| node.name == held.name)
-            .map_or(Role::Service, |node| node.role)
-    };
+    // A process that a later version no longer knows is stopped with the services.
+    let role = |held: &Held| topology::role(&held.name).unwrap_or(Role::Service);
     for phase in Role::DRAIN_ORDER {
         let group: Vec<_> = left.iter().filter(|held| role(held) == phase).collect();
         group.iter().for_each(|held| held.terminate());

@@ -137,6 +137,14 @@ pub fn index(name: &str) -> Option<usize> {
     PROCESSES.iter().position(|(process, ..)| *process == name)
 }
 
+/// What the process of this name is.
+#[must_use]
+pub fn role(name: &str) -> Option<Role> {
+    PROCESSES
+        .iter()
+        .find_map(|&(process, role, ..)| (process == name).then_some(role))
+}
+
 /// Every process name.
 pub fn names() -> impl Iterator<Item = &'static str> {
     PROCESSES.iter().map(|(name, ..)| *name)

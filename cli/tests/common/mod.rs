@@ -40,6 +40,10 @@ impl World {
             .parent()
             .unwrap()
             .join("examples/standin");
+        assert!(
+            standin.exists(),
+            "`cargo test` and `cargo nextest run` build the examples unless told a single target"
+        );
         std::fs::create_dir(folder.path().join("bin")).unwrap();
         for name in topology::names().filter(|name| *name != "nats-server") {
             std::os::unix::fs::symlink(&standin, folder.path().join("bin").join(name)).unwrap();
