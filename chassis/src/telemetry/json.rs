@@ -8,7 +8,7 @@ use std::{
 
 use opentelemetry::trace::{TraceContextExt as _, TraceId};
 use serde_json::Value;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 use tracing::{
     Dispatch, Event, Subscriber,
     dispatcher::WeakDispatch,
@@ -33,6 +33,10 @@ const OWN_KEYS: [&str; 7] = [
     "trace_id",
     "request_id",
 ];
+
+/// RFC 3339 in UTC with all digits, so that lines of many services sort by their text.
+const TIMESTAMP: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
 
 /// Writes each event as a line with the ids of the request and the trace that it belongs to.
 pub(super) struct JsonLines<W> {
@@ -123,17 +127,12 @@ where
         event.record(&mut line);
         let target = line.target.take();
         let metadata = event.metadata();
-        let now = OffsetDateTime::now_utc();
-        let now = now
-            .replace_nanosecond(now.microsecond() * 1000)
-            .unwrap_or(now);
+        let now = OffsetDateTime::now_utc()
+            .format(TIMESTAMP)
+            .unwrap_or_default();
 
         let mut text = String::with_capacity(256);
-        push(
-            &mut text,
-            "timestamp",
-            &now.format(&Rfc3339).unwrap_or_default().into(),
-        );
+        push(&mut text, "timestamp", &now.into());
         push(&mut text, "level", &metadata.level().as_str().into());
         push(&mut text, "service", &self.service);
         push(
@@ -244,6 +243,7 @@ mod tests {
         sync::{Arc, Mutex},
     };
 
+    use time::format_description::well_known::Rfc3339;
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;

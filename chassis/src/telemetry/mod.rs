@@ -62,21 +62,17 @@ pub fn init(service: &str, config: &config::Telemetry) -> anyhow::Result<Guard> 
             true => LogFormat::Text,
             false => LogFormat::Json,
         });
-    let (lines, text) = match format {
-        LogFormat::Json => (Some(json::JsonLines::new(service, io::stdout)), None),
-        LogFormat::Text => {
-            let ansi = io::stdout().is_terminal();
-            (
-                None,
-                Some(tracing_subscriber::fmt::layer().with_ansi(ansi).boxed()),
-            )
-        }
+    // Boxed: an `Option` would keep the subscriber from the layer that looks traces up in it.
+    let lines = match format {
+        LogFormat::Json => json::JsonLines::new(service, io::stdout).boxed(),
+        LogFormat::Text => tracing_subscriber::fmt::layer()
+            .with_ansi(io::stdout().is_terminal())
+            .boxed(),
     };
     tracing_subscriber::registry()
         .with(filter)
         .with(trace::layer(&traces))
         .with(lines)
-        .with(text)
         .try_init()
         .context("telemetry is set up already")?;
     log_panics();
