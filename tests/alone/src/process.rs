@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Debug,
     io::{BufRead as _, BufReader, Read},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -176,6 +177,14 @@ impl Service {
     /// Where they do not come in time.
     pub async fn published<M: ReflectMessage + Default>(&self, count: usize) -> Vec<M> {
         stream::published(&self.nats.url(), count).await
+    }
+
+    /// Waits until these events of their type are published, and no others are.
+    ///
+    /// # Panics
+    /// Where they do not come in time, or others do.
+    pub async fn publishes<M: ReflectMessage + Default + PartialEq + Debug>(&self, events: Vec<M>) {
+        assert_eq!(self.published::<M>(events.len()).await, events);
     }
 
     /// Ends the process at once (SIGKILL) and starts another one over the same data.
