@@ -48,7 +48,7 @@ pub enum RouteError {
 #[derive(Clone, Copy, Debug)]
 pub struct Found<'a, 'p> {
     api: &'a Api,
-    binding: &'a Binding,
+    index: usize,
     path: &'p str,
 }
 
@@ -139,7 +139,7 @@ impl Api {
         match self.routes.find(http_method, path) {
             Lookup::Found(binding, path) => Ok(Found {
                 api: self,
-                binding: &self.bindings[binding],
+                index: binding,
                 path,
             }),
             Lookup::OtherMethod(allow) => Err(RouteError::MethodNotAllowed { allow }),
@@ -244,12 +244,17 @@ impl Binding {
 impl<'a> Found<'a, '_> {
     /// The route.
     pub fn binding(&self) -> &'a Binding {
-        self.binding
+        &self.api.bindings[self.index]
+    }
+
+    /// Index of the route in [`Api::bindings`].
+    pub fn binding_index(&self) -> usize {
+        self.index
     }
 
     /// The rpc behind it.
     pub fn method(&self) -> &'a Method {
-        &self.api.methods[self.binding.method]
+        &self.api.methods[self.binding().method]
     }
 
     /// Appends the request message that path, query and body make together.
@@ -262,7 +267,7 @@ impl<'a> Found<'a, '_> {
         input: &Input<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), InputError> {
-        self.binding
+        self.binding()
             .encode(&self.api.schema, self.path, input, encoder, out)
     }
 
@@ -276,6 +281,6 @@ impl<'a> Found<'a, '_> {
         wire: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), OutputError> {
-        self.binding.print(&self.api.schema, printer, wire, out)
+        self.binding().print(&self.api.schema, printer, wire, out)
     }
 }

@@ -1,0 +1,245 @@
+//! Headers of a request that go on to the upstream, and those that say how long it may take.
+//! Only what is listed here goes on: whatever else a client sends, `caravan-*` above all, stays outside.
+
+use std::{net::SocketAddr, time::Duration};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// Carries the request id, in and out.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// W3C trace context.
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// Headers that are given on as they are.
+const FORWARDED: [HeaderName; 3] = [header::AUTHORIZATION, IDEMPOTENCY_KEY, TRACESTATE];
+
+/// Time that a call may take where neither client nor contract says.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time that a client may ask for.
+const MAX_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// Longest wait by `Prefer: wait=N`.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+/// What is left for the call itself after such a wait.
+const WAIT_ROOM: Duration = Duration::from_secs(10);
+/// Digits of a gRPC timeout.
+const MAX_TIMEOUT_DIGITS: usize = 8;
+
+/// How long a request may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Times {
+    pub(crate) deadline: Duration,
+    /// The wait that the client prefers, capped.
+    wait: Option<Duration>,
+}
+
+impl Times {
+    /// Reads `X-Request-Timeout` or `grpc-timeout`, else takes the contract's deadline or the default.
+    /// A preferred wait makes room for itself, but not against what the client says.
+    ///
+    /// # Errors
+    /// The name of the header that is malformed.
+    pub(crate) fn of(
+        headers: &HeaderMap,
+        contract: Option<Duration>,
+    ) -> Result<Self, &'static str> {
+        let wait = text(headers, &PREFER)
+            .and_then(wait)
+            .map(|wait| wait.min(MAX_WAIT));
+        let asked = if let Some(value) = headers.get(REQUEST_TIMEOUT) {
+            let timeout = value.to_str().ok().and_then(seconds);
+            Some(timeout.ok_or("X-Request-Timeout")?)
+        } else if let Some(value) = headers.get(GRPC_TIMEOUT) {
+            let timeout = value.to_str().ok().and_then(grpc_timeout);
+            Some(timeout.ok_or("grpc-timeout")?)
+        } else {
+            None
+        };
+        let deadline = asked.unwrap_or_else(|| {
+            let usual = contract.unwrap_or(DEFAULT_TIMEOUT);
+            wait.map_or(usual, |wait| usual.max(wait + WAIT_ROOM))
+        });
+        Ok(Self {
+            deadline: deadline.min(MAX_TIMEOUT),
+            wait,
+        })
+    }
+}
+
+/// The metadata of the call.
+pub(crate) fn metadata(
+    headers: &HeaderMap,
+    peer: SocketAddr,
+    request_id: &str,
+    traceparent: Option<&str>,
+    times: Times,
+) -> HeaderMap {
+    let mut metadata = HeaderMap::with_capacity(12);
+    for name in FORWARDED {
+        if let Some(value) = headers.get(&name) {
+            metadata.insert(name, value.clone());
+        }
+    }
+    let mut put = |name: HeaderName, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            metadata.insert(name, value);
+        }
+    };
+    put(REQUEST_ID, request_id);
+    if let Some(traceparent) = traceparent {
+        put(TRACEPARENT, traceparent);
+    }
+    if let Some(wait) = times.wait {
+        put(PREFER, &format!("wait={}", wait.as_secs()));
+    }
+    put(FORWARDED_FOR, &peer.ip().to_canonical().to_string());
+    put(GRPC_TIMEOUT, &format_timeout(times.deadline));
+    metadata
+}
+
+pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// `wait` of a Prefer header (RFC 7240); malformed preferences are ignored, as it says.
+fn wait(prefer: &str) -> Option<Duration> {
+    let preferences = prefer.split([',', ';']).map(str::trim);
+    let mut waits = preferences.filter_map(|preference| {
+        let (name, value) = preference.split_once('=')?;
+        let seconds = value.trim().trim_matches('"').parse::<u32>().ok()?;
+        name.trim()
+            .eq_ignore_ascii_case("wait")
+            .then(|| Duration::from_secs(seconds.into()))
+    });
+    waits.next()
+}
+
+/// Seconds, with decimals or a unit: `5`, `0.5`, `500ms`, `2s`.
+fn seconds(text: &str) -> Option<Duration> {
+    let (number, per_second) = match text.trim() {
+        text if text.ends_with("ms") => (&text[..text.len() - 2], 1_000.0),
+        text => (text.strip_suffix('s').unwrap_or(text), 1.0),
+    };
+    if number.is_empty()
+        || !number
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    {
+        return None;
+    }
+    let seconds = number.parse::<f64>().ok()? / per_second;
+    let timeout = Duration::try_from_secs_f64(seconds).ok()?;
+    (!timeout.is_zero()).then_some(timeout)
+}
+
+/// At most 8 digits and a unit: `100m` is 100 milliseconds.
+fn grpc_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > MAX_TIMEOUT_DIGITS || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let value: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(value * 3_600)),
+        "M" => Some(Duration::from_secs(value * 60)),
+        "S" => Some(Duration::from_secs(value)),
+        "m" => Some(Duration::from_millis(value)),
+        "u" => Some(Duration::from_micros(value)),
+        "n" => Some(Duration::from_nanos(value)),
+        _ => None,
+    }
+}
+
+fn format_timeout(timeout: Duration) -> String {
+    // MAX_TIMEOUT is 7 digits of milliseconds.
+    format!("{}m", timeout.as_millis().max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(pairs: &[(&'static str, &str)]) -> Result<Times, &'static str> {
+        let headers = pairs.iter().map(|(name, value)| {
+            let value = HeaderValue::from_str(value).expect("a header");
+            (HeaderName::from_static(name), value)
+        });
+        Times::of(&headers.collect(), Some(Duration::from_secs(5)))
+    }
+
+    #[test]
+    fn clients_say_how_long_else_the_contract() {
+        for (pairs, milliseconds) in [
+            (&[][..], 5_000),
+            (&[("x-request-timeout", "2")], 2_000),
+            (&[("x-request-timeout", "0.25")], 250),
+            (&[("x-request-timeout", "40ms")], 40),
+            (&[("x-request-timeout", "999999s")], 3_600_000),
+            (&[("grpc-timeout", "1500m")], 1_500),
+            (&[("grpc-timeout", "2S"), ("x-request-timeout", "1")], 1_000),
+            (&[("prefer", "wait=20")], 30_000),
+            (&[("prefer", "respond-async, wait=1")], 11_000),
+            (&[("prefer", "wait=1000000")], 70_000),
+            (&[("prefer", "wait=20"), ("x-request-timeout", "3")], 3_000),
+            (&[("prefer", "wait=soon")], 5_000),
+        ] {
+            let found = times(pairs).expect("well-formed").deadline;
+            assert_eq!(found, Duration::from_millis(milliseconds), "{pairs:?}");
+        }
+        for pair in [
+            ("x-request-timeout", "soon"),
+            ("x-request-timeout", "0"),
+            ("x-request-timeout", "-1"),
+            ("x-request-timeout", "1e3"),
+            ("grpc-timeout", "123456789m"),
+            ("grpc-timeout", "m"),
+            ("grpc-timeout", "5"),
+        ] {
+            assert!(times(&[pair]).is_err(), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_listed_goes_on() {
+        let mut headers = HeaderMap::new();
+        for name in [
+            "authorization",
+            "idempotency-key",
+            "caravan-saga-id",
+            "cookie",
+            "x-forwarded-for",
+            "te",
+            "grpc-encoding",
+            "host",
+            "x-internal",
+            "prefer",
+        ] {
+            headers.insert(name, HeaderValue::from_static("wait=99"));
+        }
+        let times = Times::of(&headers, None).expect("well-formed");
+        let peer = "[::ffff:10.0.0.7]:5000".parse().expect("an address");
+        let metadata = metadata(&headers, peer, "r-1", Some("00-aa-bb-01"), times);
+        let mut names: Vec<_> = metadata.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "authorization",
+                "grpc-timeout",
+                "idempotency-key",
+                "prefer",
+                "traceparent",
+                "x-forwarded-for",
+                "x-request-id",
+            ]
+        );
+        assert_eq!(metadata["prefer"], "wait=60");
+        assert_eq!(metadata["x-forwarded-for"], "10.0.0.7");
+        assert_eq!(metadata["grpc-timeout"], "70000m");
+    }
+}

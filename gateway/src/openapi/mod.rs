@@ -1,0 +1,64 @@
+//! OpenAPI 3.1 of the routes, made from the descriptors: their comments, options and rules.
+
+mod comments;
+mod operation;
+mod rules;
+mod schemas;
+
+use comments::Comments;
+use prost_reflect::DescriptorPool;
+use schemas::Schemas;
+use serde_json::{Map, Value, json};
+
+const DIALECT: &str = "3.1.0";
+
+/// Verbs that OpenAPI knows.
+const VERBS: [&str; 8] = [
+    "GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE",
+];
+
+/// The document of every route of `rest`, whose contracts are in `pool`.
+pub fn document(pool: &DescriptorPool, rest: &transcode::Api) -> Value {
+    let comments = Comments::read(pool);
+    let mut schemas = Schemas::new(&comments);
+    let mut paths: Map<String, Value> = Map::new();
+    let mut tags: Map<String, Value> = Map::new();
+    let mut counts = vec![0; rest.methods().len()];
+    for binding in rest.bindings() {
+        let index = binding.method_index();
+        let method = &rest.methods()[index].descriptor;
+        counts[index] += 1;
+        if !VERBS.contains(&binding.verb()) {
+            continue;
+        }
+        let service = method.parent_service();
+        tags.entry(service.name()).or_insert_with(|| {
+            let comment = comments.of(service.parent_file().name(), service.path());
+            json!({"name": service.name(), "description": comment})
+        });
+        let operation = operation::operation(rest, binding, &mut schemas, counts[index]);
+        let path = paths
+            .entry(operation::path(binding.template(), method))
+            .or_insert_with(|| json!({}));
+        path[binding.verb().to_lowercase()] = operation;
+    }
+    schemas.add_problem();
+    json!({
+        "openapi": DIALECT,
+        "info": {
+            "title": "Caravan",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "The REST side of the mesh. Errors are RFC 9457 problems.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": tags.into_iter().map(|(_, tag)| tag).collect::<Vec<_>>(),
+        "paths": paths,
+        "components": {
+            "schemas": schemas.into_components(),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+            },
+        },
+    })
+}

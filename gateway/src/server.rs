@@ -1,0 +1,131 @@
+//! Connections of clients: HTTP/1.1 and HTTP/2 without TLS on one port, each with its limits.
+
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use hyper::service::service_fn;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::handle::{self, Gateway};
+
+/// Most connections at once; more wait in the system's backlog.
+const MAX_CONNECTIONS: usize = 10_000;
+/// Longest time to send a request's headers, and longest idle time of an HTTP/1.1 connection.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest header block of a request, in bytes.
+const MAX_HEADER_BYTES: u32 = 32 * 1024;
+/// Most headers of a request.
+const MAX_HEADERS: usize = 100;
+/// Most requests at once on one HTTP/2 connection.
+const MAX_CONCURRENT_STREAMS: u32 = 200;
+/// Streams of one connection that the client reset before they were looked at (rapid reset).
+const MAX_PENDING_RESETS: usize = 20;
+/// Streams of one connection that were reset for the client's errors.
+const MAX_LOCAL_ERROR_RESETS: usize = 1_024;
+/// Pings on HTTP/2, so that a client that vanished is noticed.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// Longest wait for a ping's answer.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Wait after an accept that failed, e.g. for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `drain`, then finishes what runs. Returns whether all of it ended within `drain_timeout`.
+pub async fn serve(
+    listener: TcpListener,
+    gateway: Arc<Gateway>,
+    drain: CancellationToken,
+    drain_timeout: Duration,
+) -> bool {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = TaskTracker::new();
+    let builder = builder();
+    let accept = async {
+        loop {
+            let Ok(place) = places.clone().acquire_owned().await else {
+                return;
+            };
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    let connection = connection(
+                        builder.clone(),
+                        stream,
+                        peer,
+                        gateway.clone(),
+                        drain.clone(),
+                    );
+                    connections.spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    };
+    let _ = drain.run_until_cancelled(accept).await;
+    drop(listener);
+    tracing::info!(connections = connections.len(), "draining");
+    connections.close();
+    timeout(drain_timeout, connections.wait()).await.is_ok()
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEADER_BYTES as usize);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_LOCAL_ERROR_RESETS)
+        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+    builder
+}
+
+async fn connection(
+    builder: auto::Builder<TokioExecutor>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    gateway: Arc<Gateway>,
+    drain: CancellationToken,
+) {
+    // Small answers go out at once. A socket that refuses is about to fail anyway.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let gateway = gateway.clone();
+        async move { Ok::<_, Infallible>(handle::answer(gateway, peer, request).await) }
+    });
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = drain.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        // The client's doing: it went away or does not speak HTTP.
+        tracing::debug!(
+            error = &*error as &dyn std::error::Error,
+            "connection ended"
+        );
+    }
+}
