@@ -18,10 +18,13 @@ pub mod page;
 pub mod readiness;
 pub mod rpc;
 mod run;
+pub mod saga_definitions;
 mod server;
 pub mod service;
 pub mod status;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 mod validate;
 
 pub use call::{Call, Caller, SagaOperation, SagaStep};

@@ -120,3 +120,103 @@ impl ServiceToken {
         Ok(header)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+    use contracts::caravan::identity::v1::IssueServiceTokenResponse;
+    use futures::future::join_all;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::{client::connect_lazy, testing::grpc_double};
+
+    /// Identity as this test needs it: numbers its tokens, and may be away.
+    struct Identity {
+        given: Arc<AtomicU32>,
+        away: Arc<AtomicBool>,
+    }
+
+    async fn start() -> (ServiceToken, Identity) {
+        let identity = Identity {
+            given: Arc::default(),
+            away: Arc::default(),
+        };
+        let (given, away) = (identity.given.clone(), identity.away.clone());
+        let url = grpc_double(move |_| {
+            if away.load(Ordering::SeqCst) {
+                return Err(Status::unavailable("away"));
+            }
+            let number = given.fetch_add(1, Ordering::SeqCst) + 1;
+            let answer = IssueServiceTokenResponse {
+                access_token: format!("t{number}"),
+                expires_in: 3600,
+            };
+            Ok(answer.encode_to_vec())
+        })
+        .await;
+        let channel = Channel::new("identity", connect_lazy(&url.parse().unwrap()), None);
+        (ServiceToken::new("saga", "hush".into(), channel), identity)
+    }
+
+    /// Makes the token due, with some seconds left.
+    fn age(token: &ServiceToken, left_s: u64) {
+        let renew = Instant::now();
+        let header = token.current.load_full().unwrap().header.clone();
+        token.current.store(Some(Arc::new(Token {
+            header,
+            renew,
+            end: renew + Duration::from_secs(left_s),
+        })));
+    }
+
+    #[tokio::test]
+    async fn one_asks_for_all() {
+        let (token, identity) = start().await;
+        let headers = join_all((0..20).map(|_| token.header())).await;
+        assert!(
+            headers
+                .into_iter()
+                .all(|header| header.unwrap() == "Bearer t1")
+        );
+        assert_eq!(identity.given.load(Ordering::SeqCst), 1);
+        assert!(token.header().await.unwrap().is_sensitive());
+    }
+
+    #[tokio::test]
+    async fn a_due_token_is_renewed_and_serves_on_while_identity_is_away() {
+        let (token, identity) = start().await;
+        token.header().await.unwrap();
+        identity.away.store(true, Ordering::SeqCst);
+        age(&token, 60);
+        *token.asked.lock().await = None;
+        assert_eq!(token.header().await.unwrap(), "Bearer t1");
+        identity.away.store(false, Ordering::SeqCst);
+        assert_eq!(
+            token.header().await.unwrap(),
+            "Bearer t1",
+            "not asked again so soon"
+        );
+        *token.asked.lock().await = None;
+        assert_eq!(token.header().await.unwrap(), "Bearer t2");
+    }
+
+    #[tokio::test]
+    async fn a_token_that_ends_or_was_refused_is_replaced() {
+        let (token, identity) = start().await;
+        let first = token.header().await.unwrap();
+        age(&token, 1);
+        assert_eq!(token.header().await.unwrap(), "Bearer t2");
+        token.refused(&first);
+        assert_eq!(
+            token.header().await.unwrap(),
+            "Bearer t2",
+            "the refused one is gone already"
+        );
+        let second = token.header().await.unwrap();
+        token.refused(&second);
+        identity.away.store(true, Ordering::SeqCst);
+        assert_eq!(token.header().await.unwrap_err().code(), Code::Unavailable);
+    }
+}

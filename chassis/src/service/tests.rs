@@ -1,7 +1,6 @@
 //! A whole service over real ports: probes, reflection, access, deadlines, calls on, drain.
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -41,6 +40,7 @@ use crate::{
     client::{Channel, call_raw, connect_lazy},
     config::Common,
     context,
+    testing::grpc_double,
 };
 
 const ORDERING: &str = "caravan.ordering.v1.OrderingService";
@@ -697,66 +697,24 @@ async fn what_keeps_a_service_from_booting_is_said() {
     assert_eq!(text, "grpc.health.v1.Health is not in the contract");
 }
 
-/// An identity service that knows one secret, as a router of raw calls.
+/// An identity service that knows keys and gives out one token.
 async fn serve_identity(signer: Signer) -> String {
-    let answers: HashMap<&str, Vec<u8>> = HashMap::from([
-        (
-            "GetKeySet",
-            identity::GetKeySetResponse {
-                keys: vec![signer.jwk()],
-            }
-            .encode_to_vec(),
-        ),
-        (
-            "IssueServiceToken",
-            identity::IssueServiceTokenResponse {
-                access_token: signer.service("saga"),
-                expires_in: 60,
-            }
-            .encode_to_vec(),
-        ),
-    ]);
-    let answers = Arc::new(answers);
-    let router = axum::Router::new().fallback(move |request: axum::extract::Request| {
-        let method = request
-            .uri()
-            .path()
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+    grpc_double(move |request| {
         assert!(
             !request.headers().contains_key("authorization"),
             "tokens are what identity is asked for"
         );
-        let message = answers
-            .get(method.as_str())
-            .expect("a known method")
-            .clone();
-        async move {
-            // One uncompressed message, then the trailers.
-            let mut frame = vec![0];
-            frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
-            frame.extend(message);
-            let mut trailers = http::HeaderMap::new();
-            trailers.insert("grpc-status", "0".parse().unwrap());
-            let frames = [
-                Ok::<_, Status>(http_body::Frame::data(Bytes::from(frame))),
-                Ok(http_body::Frame::trailers(trailers)),
-            ];
-            http::Response::builder()
-                .header("content-type", "application/grpc")
-                .body(axum::body::Body::new(http_body_util::StreamBody::new(
-                    tokio_stream::iter(frames),
-                )))
-                .unwrap()
-        }
-    });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let incoming = tonic::transport::server::TcpIncoming::from(listener);
-    tokio::spawn(
-        tonic::transport::Server::builder().serve_with_incoming(Routes::from(router), incoming),
-    );
-    format!("http://{address}")
+        Ok(match request.uri().path() {
+            "/caravan.identity.v1.IdentityService/GetKeySet" => identity::GetKeySetResponse {
+                keys: vec![signer.jwk()],
+            }
+            .encode_to_vec(),
+            _ => identity::IssueServiceTokenResponse {
+                access_token: signer.service("saga"),
+                expires_in: 60,
+            }
+            .encode_to_vec(),
+        })
+    })
+    .await
 }

@@ -177,4 +177,30 @@ mod tests {
             assert!(parse(bad).is_none(), "{bad}");
         }
     }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn spans_go_to_the_collector() {
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(8);
+        let url = crate::testing::grpc_double(move |request| {
+            let _ = sender.try_send(request.uri().path().to_owned());
+            Ok(Vec::new())
+        })
+        .await;
+        let provider = provider(Resource::builder_empty().build(), Some(&url)).unwrap();
+        tracing::subscriber::with_default(
+            tracing_subscriber::registry().with(layer(&provider)),
+            || {
+                drop(entry_span(Kind::Server, "a.B/C", "r-1", None).entered());
+            },
+        );
+        tokio::task::spawn_blocking(move || provider.force_flush())
+            .await
+            .unwrap()
+            .unwrap();
+        let path = receiver.recv().await.unwrap();
+        assert_eq!(
+            path,
+            "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+        );
+    }
 }
