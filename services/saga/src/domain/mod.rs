@@ -1,0 +1,11 @@
+//! What a saga is and what it does next. Nothing here does input or output: time and chance are arguments.
+
+pub mod check;
+pub mod definition;
+mod graph;
+pub mod outcome;
+pub mod saga;
+pub mod transition;
+
+/// Microseconds since the Unix epoch.
+pub type Micros = i64;

@@ -1,0 +1,99 @@
+//! What operators do to sagas.
+
+use chassis::{clock, db::Error as StoreError};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{Engine, drive::Command};
+use crate::{
+    domain::{
+        saga::{Refused, Saga},
+        transition::Transition,
+    },
+    error::Error,
+    events,
+    store::sagas::{self, Hold, Next},
+};
+
+/// Tries to reach a saga that changes hands at the same moment.
+const MAX_TRIES: u32 = 5;
+
+/// What an operator does to a saga, who and why.
+#[derive(Clone, Debug)]
+pub enum Intervention {
+    /// Puts a parked one to work again.
+    Retry {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Aborts one before its pivot.
+    Cancel {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Intervention {
+    /// Does it, where the saga allows it.
+    pub(super) fn apply(self, saga: &mut Saga) -> Result<Vec<Transition>, Refused> {
+        match self {
+            Self::Retry { by, reason } => saga.retry(by, reason),
+            Self::Cancel { by, reason } => saga.cancel(by, reason),
+        }
+    }
+}
+
+impl Engine {
+    /// Intervenes in a saga and answers once that is durable.
+    ///
+    /// # Errors
+    /// [`Error::NoSaga`], [`Error::Refused`]; the database's own.
+    pub async fn intervene(&self, id: Uuid, intervention: Intervention) -> Result<(), Error> {
+        for _ in 0..MAX_TRIES {
+            // A task of this process has it: it also records what its calls under way come to.
+            if let Some(answer) = self.tell(id, intervention.clone()).await {
+                return answer.map_err(Error::from);
+            }
+            match self.overrule(id, intervention.clone()).await {
+                Err(Error::Store(StoreError::Conflict)) => {}
+                answer => return answer,
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    /// `None` where no task has it, or the task ended before it could take the command.
+    async fn tell(&self, id: Uuid, intervention: Intervention) -> Option<Result<(), Refused>> {
+        let commands = self.running().get(&id).map(|task| task.commands.clone())?;
+        let (done, answer) = oneshot::channel();
+        commands.send(Command { intervention, done }).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Changes the saga under a new epoch, whoever has it, and leaves it to the schedule.
+    async fn overrule(&self, id: Uuid, intervention: Intervention) -> Result<(), Error> {
+        let row = sagas::find(self.shared.db.read(), id).await?.ok_or(Error::NoSaga(id))?;
+        let (mut saga, _) = self.load(&row).await?;
+        let transitions = intervention.apply(&mut saga)?;
+        if transitions.is_empty() {
+            return Ok(());
+        }
+        let now = clock::now_us();
+        let hold = Hold { epoch: row.epoch, records: row.records, lease_until: now };
+        let next = Next { owner: None, due_at: Some(now) };
+        let (saga, transitions) = (&saga, &transitions);
+        self.shared
+            .db
+            .write(|tx| async move {
+                sagas::save(&tx, saga, (hold, hold.epoch + 1), transitions, next, now).await?;
+                events::publish::append(&tx, saga, transitions).await
+            })
+            .await?;
+        self.shared.wake.notify_one();
+        Ok(())
+    }
+}

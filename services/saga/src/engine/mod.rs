@@ -1,0 +1,166 @@
+//! Carries sagas out: claims them, calls participants, keeps what happened.
+//!
+//! A saga that is worked on has one task ([`drive`]) and a lease in its row; one that waits longer than a moment
+//! has only its row, and the [`schedule`] finds it when it is due. Every write names the epoch of the claim, so that
+//! an orchestrator that lost its lease changes nothing any more.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chassis::db::Db;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        Micros,
+        saga::{Saga, State},
+    },
+    participants::Participants,
+    registry::Registry,
+    store::sagas::Next,
+};
+
+mod drive;
+mod intervene;
+mod load;
+mod metrics;
+mod schedule;
+mod start;
+
+pub use intervene::Intervention;
+pub(crate) use load::{input_descriptor, read_input};
+pub use start::Beginning;
+
+use drive::Command;
+use metrics::Metrics;
+
+/// A wait that is shorter stays in the saga's task; for a longer one only the row waits.
+const MAX_WAIT_IN_TASK_US: Micros = 1_000_000;
+/// Interventions that wait for one saga's task.
+const MAX_COMMANDS: usize = 8;
+
+/// The engine's settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Time after which somebody else takes over.
+    pub lease: Duration,
+    /// Sagas that are worked on at a time.
+    pub concurrency: u32,
+}
+
+/// The engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    db: Db,
+    registry: Registry,
+    participants: Participants,
+    settings: Settings,
+    /// This process, as leases name it.
+    owner: Uuid,
+    permits: Arc<Semaphore>,
+    running: Mutex<HashMap<Uuid, Running>>,
+    /// Something may be due earlier than the schedule thinks.
+    wake: Notify,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    metrics: Metrics,
+}
+
+/// How the task of a saga is reached. The epoch tells it from a later task of the same saga.
+struct Running {
+    epoch: i64,
+    commands: mpsc::Sender<Command>,
+}
+
+impl Engine {
+    /// An engine; it works on nothing before [`Self::run`].
+    pub fn new(db: Db, registry: Registry, participants: Participants, settings: Settings) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                db,
+                registry,
+                participants,
+                settings,
+                owner: Uuid::now_v7(),
+                permits: Arc::new(Semaphore::new(settings.concurrency as usize)),
+                running: Mutex::default(),
+                wake: Notify::new(),
+                stop: CancellationToken::new(),
+                tasks: TaskTracker::new(),
+                metrics: Metrics::new(),
+            }),
+        }
+    }
+
+    /// The engine's definitions.
+    pub fn registry(&self) -> &Registry {
+        &self.shared.registry
+    }
+
+    /// The engine's database.
+    pub fn db(&self) -> &Db {
+        &self.shared.db
+    }
+
+    /// A place to work on one saga; `None` while all are taken, or on the way out.
+    fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        if self.shared.stop.is_cancelled() {
+            return None;
+        }
+        Arc::clone(&self.shared.permits).try_acquire_owned().ok()
+    }
+
+    fn lease_until(&self, now: Micros) -> Micros {
+        now.saturating_add(Micros::try_from(self.shared.settings.lease.as_micros()).unwrap_or(Micros::MAX))
+    }
+
+    /// Who has a saga from now on, and when somebody has to look at it.
+    fn outlook(&self, saga: &Saga, now: Micros) -> Next {
+        if saga.state().is_final() || saga.state() == State::Parked {
+            return Next { owner: None, due_at: None };
+        }
+        let held = Next { owner: Some(self.shared.owner), due_at: Some(self.lease_until(now)) };
+        if saga.awaits_answers() {
+            return held;
+        }
+        match saga.wake_at() {
+            Some(at) if at > now.saturating_add(MAX_WAIT_IN_TASK_US) => Next { owner: None, due_at: Some(at) },
+            _ => held,
+        }
+    }
+
+    /// Lists a saga's task; the task that was listed before, if any, finds itself fenced.
+    fn enlist(&self, saga: Uuid, epoch: i64) -> mpsc::Receiver<Command> {
+        let (commands, receiver) = mpsc::channel(MAX_COMMANDS);
+        self.running().insert(saga, Running { epoch, commands });
+        receiver
+    }
+
+    fn delist(&self, saga: Uuid, epoch: i64) {
+        let mut running = self.running();
+        if running.get(&saga).is_some_and(|task| task.epoch == epoch) {
+            running.remove(&saga);
+        }
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Running>> {
+        self.shared.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A number from 0 to 1 that differs from call to call, so that callers who failed together do not come back together.
+#[allow(clippy::cast_precision_loss)]
+fn chance() -> f64 {
+    // The keys of std's hasher are random, and differ with each one that is made.
+    (RandomState::new().hash_one(0) >> 32) as f64 / f64::from(u32::MAX)
+}

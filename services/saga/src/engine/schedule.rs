@@ -1,0 +1,151 @@
+//! Finds sagas that are due and claims them: new ones beyond the limit, retries, deadlines, and those of an
+//! orchestrator that went silent.
+
+use std::time::Duration;
+
+use chassis::{
+    clock,
+    db::{Error as StoreError, Tx},
+};
+use sea_orm::DbBackend;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::{Engine, drive::Drive};
+use crate::{
+    domain::Micros,
+    error::Error,
+    store::{
+        due,
+        entity::saga::Model,
+        sagas::Hold,
+    },
+};
+
+/// Sagas claimed in one unit of work.
+const MAX_CLAIMS: usize = 64;
+/// Longest time between two looks, for what other replicas leave behind.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// Shortest time between two looks.
+const MIN_PAUSE: Duration = Duration::from_millis(5);
+/// Time between two counts of parked sagas.
+const COUNT_INTERVAL: Duration = Duration::from_secs(15);
+
+impl Engine {
+    /// Works until `stop`, then gives every saga back.
+    ///
+    /// # Errors
+    /// None; the signature is the chassis'.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let counting = tokio::spawn(self.clone().count_parked());
+        // Nobody but this process writes to an SQLite file: what is owned was owned by a process that is gone.
+        let mut ahead = match self.shared.db.read().get_database_backend() {
+            DbBackend::Sqlite => self.shared.settings.lease,
+            _ => Duration::ZERO,
+        };
+        while !stop.is_cancelled() {
+            let pause = match self.claim_due(ahead).await {
+                Ok(pause) => {
+                    if !pause.is_zero() {
+                        ahead = Duration::ZERO;
+                    }
+                    pause
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "due sagas could not be claimed");
+                    MAX_PAUSE
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.shared.wake.notified() => {}
+                () = sleep(pause) => {}
+            }
+        }
+        counting.abort();
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+        Ok(())
+    }
+
+    /// Claims what is due now or this much later, as far as there are places, and says how long nothing else is.
+    async fn claim_due(&self, ahead: Duration) -> Result<Duration, Error> {
+        let places = self.shared.permits.available_permits().min(MAX_CLAIMS);
+        if places == 0 {
+            // Who gives a place back wakes the schedule.
+            return Ok(MAX_PAUSE);
+        }
+        let now = clock::now_us();
+        let before = now.saturating_add(Micros::try_from(ahead.as_micros()).unwrap_or(0));
+        let mut rows = due::due(self.shared.db.read(), before, places as u64).await?;
+        let found = rows.len();
+        {
+            // Our own task is late with its renewal, not dead.
+            let running = self.running();
+            rows.retain(|row| !running.contains_key(&row.id));
+        }
+        if rows.is_empty() {
+            let next = due::next_due(self.shared.db.read()).await?;
+            let wait = next.map_or(MAX_PAUSE, |next| Duration::from_micros(u64::try_from(next - now).unwrap_or(0)));
+            return Ok(wait.clamp(MIN_PAUSE, MAX_PAUSE));
+        }
+        let lease_until = self.lease_until(now);
+        let (owner, rows) = (self.shared.owner, &rows);
+        let claimed: Vec<bool> = self
+            .shared
+            .db
+            .write(|tx| async move { claim_all(&tx, rows, owner, before, lease_until).await })
+            .await
+            .map_err(Error::from)?;
+        for (row, _) in rows.iter().zip(claimed).filter(|(_, claimed)| *claimed) {
+            self.resume(row, lease_until).await;
+        }
+        Ok(if found == places { Duration::ZERO } else { MIN_PAUSE })
+    }
+
+    /// Goes on with a saga that was just claimed.
+    async fn resume(&self, row: &Model, lease_until: Micros) {
+        let takeover = row.owner.is_some_and(|owner| owner != self.shared.owner);
+        if takeover {
+            self.shared.metrics.taken_over(&row.definition);
+        }
+        let Some(permit) = self.permit() else { return };
+        match self.load(row).await {
+            Ok((saga, _)) => {
+                let hold = Hold { epoch: row.epoch + 1, records: row.records, lease_until };
+                tracing::debug!(saga_id = %row.id, epoch = hold.epoch, takeover, "going on with a saga");
+                let drive = Drive::new(self, saga, hold, permit);
+                drive.spawn(row.traceparent.as_deref(), row.request_id.as_deref(), None);
+            }
+            // It comes again when the lease is over: the contract or the row may have been repaired by then.
+            Err(error) => {
+                tracing::error!(saga_id = %row.id, error = &error as &dyn std::error::Error, "a saga cannot go on");
+            }
+        }
+    }
+
+    async fn count_parked(self) {
+        loop {
+            match due::parked(self.shared.db.read()).await {
+                Ok(parked) => self.shared.metrics.parked(parked),
+                Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "parked sagas not counted"),
+            }
+            sleep(COUNT_INTERVAL).await;
+        }
+    }
+}
+
+async fn claim_all(
+    tx: &Tx,
+    rows: &[Model],
+    owner: uuid::Uuid,
+    before: Micros,
+    lease_until: Micros,
+) -> Result<Vec<bool>, StoreError> {
+    let mut claimed = Vec::with_capacity(rows.len());
+    for row in rows {
+        claimed.push(due::claim(tx, row, owner, before, lease_until).await?);
+    }
+    Ok(claimed)
+}

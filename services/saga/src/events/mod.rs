@@ -1,0 +1,4 @@
+//! What is published about sagas, and which events start them.
+
+pub mod publish;
+pub mod triggers;

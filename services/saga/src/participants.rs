@@ -1,0 +1,115 @@
+//! Calls of participants: unary, by path, with what their barrier needs to know.
+
+use std::{collections::HashMap, time::Duration};
+
+use chassis::{Kit, call, client};
+use prost::bytes::Bytes;
+use tonic::{
+    Code, Status,
+    metadata::{MetadataMap, MetadataValue},
+};
+use uuid::Uuid;
+
+use crate::domain::{
+    definition::Call,
+    outcome::{Class, Refusal},
+    transition::Operation,
+};
+
+/// Longest time beyond a call's timeout before it is given up whatever the connection does.
+const TIMEOUT_MARGIN: Duration = Duration::from_millis(500);
+/// How tonic begins its text where an answer is larger than it takes.
+const TOO_LARGE: &str = "Error, decoded message length too large";
+
+/// Who calls, and for which step: what a participant's barrier tells calls apart by.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    /// The saga.
+    pub saga: Uuid,
+    /// The step's name.
+    pub step: &'a str,
+    /// Doing or undoing.
+    pub operation: Operation,
+    /// The orchestrator's epoch.
+    pub epoch: i64,
+}
+
+/// Channels to every upstream that the service knows.
+#[derive(Clone)]
+pub struct Participants {
+    channels: HashMap<String, client::Channel>,
+}
+
+impl Participants {
+    /// Of the upstreams in the service's config.
+    ///
+    /// # Errors
+    /// Does not happen for names of the config itself.
+    pub fn new(kit: &Kit, upstreams: &chassis::config::Upstreams) -> Result<Self, client::UnknownUpstream> {
+        let channels = upstreams.iter().map(|(name, _)| Ok((name.to_owned(), kit.channel(name)?)));
+        Ok(Self { channels: channels.collect::<Result<_, _>>()? })
+    }
+
+    /// Calls a participant and answers its reply, or what its failure means.
+    pub async fn call(&self, identity: Identity<'_>, call: &Call, request: Bytes) -> Result<Bytes, Refusal> {
+        let Some(channel) = self.channels.get(&*call.service) else {
+            let text = format!("UPSTREAMS names no `{}`", call.service);
+            return Err(Refusal::new("UNIMPLEMENTED", "NO_SUCH_PARTICIPANT", text));
+        };
+        let answer = client::call_raw(channel, &call.path, request, metadata(identity), call.timeout);
+        match tokio::time::timeout(call.timeout + TIMEOUT_MARGIN, answer).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(status)) => Err(refusal(&status)),
+            Err(_) => Err(Refusal::new("DEADLINE_EXCEEDED", "", "no answer in time")),
+        }
+    }
+}
+
+fn metadata(identity: Identity<'_>) -> MetadataMap {
+    let operation = match identity.operation {
+        Operation::Action => chassis::SagaOperation::Action,
+        Operation::Compensation => chassis::SagaOperation::Compensation,
+    };
+    let mut metadata = MetadataMap::new();
+    for (key, value) in [
+        (call::SAGA_ID, identity.saga.to_string()),
+        (call::SAGA_STEP, identity.step.to_owned()),
+        (call::SAGA_OPERATION, operation.as_str().to_owned()),
+        (call::SAGA_EPOCH, identity.epoch.to_string()),
+    ] {
+        let value = MetadataValue::try_from(value).expect("ids, numbers and step names are plain ASCII");
+        metadata.insert(key, value);
+    }
+    metadata
+}
+
+fn refusal(status: &Status) -> Refusal {
+    if status.code() == Code::OutOfRange && status.message().starts_with(TOO_LARGE) {
+        // Our own limit, not the participant's word: it did its work and answered more than anybody reads.
+        let refusal = Refusal::new("DATA_LOSS", "REPLY_TOO_LARGE", status.message());
+        return Refusal { class: Class::Stop, ..refusal };
+    }
+    Refusal::new(code_name(status.code()), chassis::status::reason(status), status.message())
+}
+
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

@@ -1,0 +1,104 @@
+//! Definitions: registered as rows, compiled when they are first needed.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use chassis::db::Db;
+use contracts::{DESCRIPTOR_POOL, caravan::saga::v1 as pb};
+use tokio::sync::watch;
+
+use crate::{
+    domain::{check, definition::Definition},
+    error::Error,
+    store,
+};
+
+/// Compiled versions that are kept; beyond it all are forgotten and compiled again when needed.
+const MAX_COMPILED: usize = 256;
+
+type Compiled = HashMap<(String, i32), Arc<Definition>>;
+
+/// Every definition of the service. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    db: Db,
+    compiled: Arc<RwLock<Compiled>>,
+    newest: Arc<watch::Sender<BTreeMap<String, i32>>>,
+}
+
+impl Registry {
+    /// Over this database; knows nothing before [`Self::refresh`].
+    pub fn new(db: Db) -> Self {
+        Self { db, compiled: Arc::default(), newest: Arc::new(watch::Sender::default()) }
+    }
+
+    /// Checks a definition and keeps it. The same content again answers the version that it has.
+    ///
+    /// # Errors
+    /// [`Error::Definition`] names every fault.
+    pub async fn register(&self, definition: pb::Definition) -> Result<i32, Error> {
+        let definition = &definition;
+        compile(definition.clone()).await?;
+        let version = self.db.write(|tx| async move { store::definitions::register(&tx, definition).await }).await?;
+        self.refresh().await?;
+        Ok(version)
+    }
+
+    /// Reads which versions are the newest, also those that other replicas registered.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn refresh(&self) -> Result<(), Error> {
+        let newest: BTreeMap<_, _> = store::definitions::all_newest(self.db.read()).await?.into_iter().collect();
+        self.newest.send_if_modified(|known| {
+            let changed = *known != newest;
+            *known = newest;
+            changed
+        });
+        Ok(())
+    }
+
+    /// The newest version of every definition, and every change of it.
+    pub fn watch(&self) -> watch::Receiver<BTreeMap<String, i32>> {
+        self.newest.subscribe()
+    }
+
+    /// The newest version of a definition, compiled.
+    ///
+    /// # Errors
+    /// [`Error::NoDefinition`]; the database's own.
+    pub async fn newest(&self, name: &str) -> Result<(i32, Arc<Definition>), Error> {
+        let version = self.newest.borrow().get(name).copied();
+        let version = version.ok_or_else(|| Error::NoDefinition(name.to_owned()))?;
+        Ok((version, self.version(name, version).await?))
+    }
+
+    /// One version of a definition, compiled.
+    ///
+    /// # Errors
+    /// [`Error::NoDefinition`]; the database's own; the contract has changed so that it no longer compiles.
+    pub async fn version(&self, name: &str, version: i32) -> Result<Arc<Definition>, Error> {
+        let key = (name.to_owned(), version);
+        let known = self.compiled.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let stored = store::definitions::find(self.db.read(), name, version).await?;
+        let stored = stored.ok_or_else(|| Error::NoDefinition(format!("{name} version {version}")))?;
+        let compiled = Arc::new(compile(stored.definition).await?);
+        let mut cache = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= MAX_COMPILED {
+            cache.clear();
+        }
+        cache.insert(key, Arc::clone(&compiled));
+        Ok(compiled)
+    }
+}
+
+/// Compiling takes a thread of its own; nobody else's work waits for it.
+async fn compile(definition: pb::Definition) -> Result<Definition, Error> {
+    let compiled = tokio::task::spawn_blocking(move || check::compile(&definition, &DESCRIPTOR_POOL)).await;
+    compiled.map_err(|_| Error::corrupt("a definition could not be compiled"))?.map_err(Error::Definition)
+}

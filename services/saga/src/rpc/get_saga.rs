@@ -1,0 +1,24 @@
+//! One saga with every step and attempt.
+
+use chassis::Call;
+use contracts::caravan::saga::v1 as pb;
+use uuid::Uuid;
+
+use super::{Rpc, convert};
+use crate::{error::Error, store};
+
+pub(super) async fn handle(
+    rpc: &Rpc,
+    _call: Call,
+    request: pb::GetSagaRequest,
+) -> Result<pb::GetSagaResponse, Error> {
+    let saga = read(rpc, convert::saga_id(&request.saga_id)?).await?;
+    Ok(pb::GetSagaResponse { saga: Some(saga) })
+}
+
+/// The saga as it stands.
+pub(super) async fn read(rpc: &Rpc, id: Uuid) -> Result<pb::Saga, Error> {
+    let row = store::sagas::find(rpc.engine.db().read(), id).await?.ok_or(Error::NoSaga(id))?;
+    let (saga, log) = rpc.engine.load(&row).await?;
+    Ok(pb::Saga { steps: convert::steps(&saga, &log), ..convert::saga(&row) })
+}

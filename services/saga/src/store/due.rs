@@ -1,0 +1,78 @@
+//! Which sagas need somebody, and who has them: claims and leases.
+
+use chassis::db::{Error, Tx};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr};
+use uuid::Uuid;
+
+use super::entity::saga::{Column, Entity, Model, State};
+use crate::domain::Micros;
+
+/// Up to `limit` sagas that are due by a time, longest first: nobody's whose work is due, and somebody's whose lease is over.
+///
+/// # Errors
+/// The database's own.
+pub async fn due(db: &impl ConnectionTrait, before: Micros, limit: u64) -> Result<Vec<Model>, Error> {
+    let query = Entity::find().filter(Column::DueAtUs.lte(before)).order_by_asc(Column::DueAtUs);
+    Ok(query.limit(limit).all(db).await?)
+}
+
+/// When the next saga is due; `None` where none ever is.
+///
+/// # Errors
+/// The database's own.
+pub async fn next_due(db: &impl ConnectionTrait) -> Result<Option<Micros>, Error> {
+    let query = Entity::find().select_only().column(Column::DueAtUs).filter(Column::DueAtUs.is_not_null());
+    let first: Option<i64> = query.order_by_asc(Column::DueAtUs).into_tuple().one(db).await?;
+    Ok(first)
+}
+
+/// Claims a saga that was read as due: raises its epoch and takes the lease. False where somebody else was first.
+///
+/// # Errors
+/// The database's own.
+pub async fn claim(tx: &Tx, row: &Model, owner: Uuid, before: Micros, lease_until: Micros) -> Result<bool, Error> {
+    let claimed = Entity::update_many()
+        .col_expr(Column::Epoch, Expr::value(row.epoch + 1))
+        .col_expr(Column::Owner, Expr::value(Some(owner)))
+        .col_expr(Column::DueAtUs, Expr::value(Some(lease_until)))
+        .filter(Column::Id.eq(row.id))
+        .filter(Column::Epoch.eq(row.epoch))
+        .filter(Column::Records.eq(row.records))
+        .filter(Column::DueAtUs.lte(before))
+        .exec(tx)
+        .await?;
+    Ok(claimed.rows_affected == 1)
+}
+
+/// Renews the lease of a saga. False where somebody else has claimed it.
+///
+/// # Errors
+/// The database's own.
+pub async fn renew(tx: &Tx, id: Uuid, epoch: i64, owner: Uuid, lease_until: Micros) -> Result<bool, Error> {
+    let renewed = Entity::update_many()
+        .col_expr(Column::DueAtUs, Expr::value(Some(lease_until)))
+        .filter(Column::Id.eq(id))
+        .filter(Column::Epoch.eq(epoch))
+        .filter(Column::Owner.eq(owner))
+        .exec(tx)
+        .await?;
+    Ok(renewed.rows_affected == 1)
+}
+
+/// How many sagas are parked, by definition.
+///
+/// # Errors
+/// The database's own.
+pub async fn parked(db: &impl ConnectionTrait) -> Result<Vec<(String, i64)>, Error> {
+    let rows = Entity::find()
+        .select_only()
+        .column(Column::Definition)
+        .column_as(Column::Id.count(), "sagas")
+        .filter(Column::State.eq(State::Parked))
+        .filter(Column::State.ne(State::Completed))
+        .group_by(Column::Definition)
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(rows)
+}

@@ -1,0 +1,5 @@
+//! One file a table.
+
+pub mod definition;
+pub mod record;
+pub mod saga;

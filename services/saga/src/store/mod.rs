@@ -1,0 +1,8 @@
+//! Definitions, sagas and their logs to rows and back. Every write of a saga names its epoch.
+
+pub mod definitions;
+pub mod due;
+pub mod entity;
+pub mod log;
+pub mod migrations;
+pub mod sagas;
