@@ -1,0 +1,196 @@
+//! Logins and service tokens: who is let in, who is not, and what the others learn from it.
+
+mod world;
+
+use std::time::{Duration, Instant};
+
+use alone::{Engine, on_both_engines, reason};
+use contracts::caravan::identity::v1::{
+    self as pb, identity_service_client::IdentityServiceClient,
+};
+use futures::future::join_all;
+use identity::domain::throttle::MAX_FAILURES;
+use tonic::Code;
+
+use world::{ADMIN, ORDERING_SECRET, PASSWORD, World, me};
+
+on_both_engines!(
+    a_wrong_password_and_an_unknown_address_look_the_same,
+    guessing_is_slowed_down,
+    many_logins_at_once_are_fine,
+    a_service_gets_its_token_by_its_secret,
+    replicas_and_restarts_keep_the_key,
+    tokens_end,
+);
+
+async fn a_wrong_password_and_an_unknown_address_look_the_same(engine: Engine) {
+    let Some(world) = World::start(engine).await else {
+        return;
+    };
+    world.register("ada@example.org").await;
+    let mut fastest = [Duration::MAX; 2];
+    for _ in 0..5 {
+        for (fastest, email) in fastest
+            .iter_mut()
+            .zip(["ada@example.org", "nobody@example.org"])
+        {
+            let start = Instant::now();
+            let refusal = world
+                .log_in(email, "something else")
+                .await
+                .expect_err("wrong");
+            *fastest = start.elapsed().min(*fastest);
+            assert_eq!(
+                (refusal.code(), reason(&refusal).as_str()),
+                (Code::Unauthenticated, "INVALID_CREDENTIALS")
+            );
+            assert_eq!(
+                refusal.message(),
+                "The e-mail address or the password is wrong."
+            );
+        }
+    }
+    let [known, unknown] = fastest;
+    assert!(
+        unknown * 2 > known && known * 2 > unknown,
+        "known {known:?}, unknown {unknown:?}"
+    );
+}
+
+async fn guessing_is_slowed_down(engine: Engine) {
+    let Some(world) = World::start(engine).await else {
+        return;
+    };
+    world.register("ada@example.org").await;
+    let guesses =
+        join_all((0..MAX_FAILURES + 6).map(|_| world.log_in("ada@example.org", "a guess"))).await;
+    let answered = guesses.iter().filter(|guess| {
+        guess
+            .as_ref()
+            .is_err_and(|it| it.code() == Code::Unauthenticated)
+    });
+    assert_eq!(
+        answered.count(),
+        MAX_FAILURES as usize,
+        "also where they come at the same moment"
+    );
+    let slowed = world
+        .log_in("Ada@example.org", PASSWORD)
+        .await
+        .expect_err("too many");
+    assert_eq!(
+        (slowed.code(), reason(&slowed).as_str()),
+        (Code::ResourceExhausted, "TOO_MANY_FAILED_LOGINS")
+    );
+    world
+        .log_in(ADMIN, PASSWORD)
+        .await
+        .expect("others are not held up");
+}
+
+async fn many_logins_at_once_are_fine(engine: Engine) {
+    let Some(world) = World::start(engine).await else {
+        return;
+    };
+    world.register("ada@example.org").await;
+    for answer in join_all((0..32).map(|_| world.log_in("ada@example.org", PASSWORD))).await {
+        answer.expect("right");
+    }
+}
+
+async fn a_service_gets_its_token_by_its_secret(engine: Engine) {
+    let Some(world) = World::start(engine).await else {
+        return;
+    };
+    for (name, secret) in [
+        ("ordering", "wrong"),
+        ("payment", ORDERING_SECRET),
+        ("nobody", "nothing"),
+    ] {
+        let refusal = world
+            .service_token(name, secret)
+            .await
+            .expect_err("not admitted");
+        assert_eq!(
+            (refusal.code(), reason(&refusal).as_str()),
+            (Code::Unauthenticated, "INVALID_CLIENT")
+        );
+    }
+    let token = world
+        .service_token("ordering", ORDERING_SECRET)
+        .await
+        .expect("admitted");
+    // A service is no person.
+    let refusal = me(&mut world.with_token(&token))
+        .await
+        .expect_err("no account");
+    assert_eq!(refusal.code(), Code::PermissionDenied);
+    assert!(
+        !world.service.log().join("\n").contains(ORDERING_SECRET),
+        "no secret in the log"
+    );
+}
+
+async fn replicas_and_restarts_keep_the_key(engine: Engine) {
+    let Some(mut world) = World::start(engine).await else {
+        return;
+    };
+    let keys = world.keys().await;
+    assert_eq!(keys.len(), 1);
+    let key = &keys[0];
+    assert_eq!(
+        (
+            key.kty.as_str(),
+            key.crv.as_str(),
+            key.alg.as_str(),
+            key.r#use.as_str()
+        ),
+        ("EC", "P-256", "ES256", "sig")
+    );
+    let session = world.log_in(ADMIN, PASSWORD).await.expect("made at boot");
+    if engine == Engine::Postgres {
+        // SQLite has one process.
+        let theirs = world.service.beside(async |channel| {
+            let keys = IdentityServiceClient::new(channel.clone())
+                .get_key_set(pb::GetKeySetRequest {})
+                .await;
+            keys.expect("public").into_inner().keys
+        });
+        assert_eq!(theirs.await, keys);
+    }
+    world.service.crash_and_restart().await;
+    assert_eq!(world.keys().await, keys);
+    let admin = me(&mut world.with_token(&session.access_token))
+        .await
+        .expect("the token is still good");
+    assert_eq!(
+        (admin.email.as_str(), admin.roles.as_slice()),
+        (
+            ADMIN,
+            ["customer".to_owned(), "admin".to_owned()].as_slice()
+        )
+    );
+    assert!(world.service.drain().await.success());
+}
+
+async fn tokens_end(engine: Engine) {
+    let Some(world) =
+        World::start_with(engine, |service| service.with("TOKEN_LIFETIME", "1s")).await
+    else {
+        return;
+    };
+    let session = world.log_in(ADMIN, PASSWORD).await.expect("made at boot");
+    assert_eq!(session.expires_in, 1);
+    let mut client = world.with_token(&session.access_token);
+    me(&mut client).await.expect("still good");
+    alone::wait::until("the token has ended", || {
+        let mut client = client.clone();
+        async move {
+            match me(&mut client).await {
+                Err(refusal) if reason(&refusal) == "TOKEN_EXPIRED" => Ok(()),
+                answer => Err(answer),
+            }
+        }
+    })
+    .await;
+}
