@@ -5,7 +5,6 @@ use std::{future::Future, time::Duration};
 use futures::{FutureExt as _, future::BoxFuture};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 
 /// Work that waits for its token to begin.
 pub(super) struct Task {
@@ -36,15 +35,12 @@ impl Tasks {
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
         for Task { name, work } in tasks {
-            let span = tracing::info_span!("task", name);
             let work = work(stop.clone());
-            running.spawn(
-                async move {
-                    work.await
-                        .map_err(|error| error.context(format!("task `{name}` failed")))
-                }
-                .instrument(span),
-            );
+            // No span: it would put all that the task ever does into one trace.
+            running.spawn(async move {
+                work.await
+                    .map_err(|error| error.context(format!("task `{name}` failed")))
+            });
         }
         Self { running, stop }
     }

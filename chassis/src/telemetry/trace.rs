@@ -64,7 +64,8 @@ pub fn entry_span(kind: Kind, name: &str, request_id: &str, traceparent: Option<
         Kind::Consumer => "consumer",
         Kind::Internal => "internal",
     };
-    let span = tracing::info_span!(
+    // At the highest level, so that no filter of log lines cuts traces.
+    let span = tracing::error_span!(
         parent: None,
         "entry",
         otel.name = name,
