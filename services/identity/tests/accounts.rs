@@ -120,8 +120,10 @@ async fn bad_input_is_named_and_nothing_is_stored(engine: Engine) {
         ),
     ] {
         let refusal = world.try_register(request).await.expect_err(field);
+        let mut fields = violated_fields(&refusal);
+        fields.dedup(); // An address may break two rules.
         assert_eq!(
-            (refusal.code(), violated_fields(&refusal)),
+            (refusal.code(), fields),
             (Code::InvalidArgument, vec![field.to_owned()])
         );
         assert!(
