@@ -95,7 +95,7 @@ impl KeyCache {
         if let Some(key) = self.cached(kid) {
             return Ok(Some(key));
         }
-        let have_some = self.keys.load().is_some();
+        let have_some = self.has_some();
         let pause = if have_some { MIN_REFETCH } else { MIN_RETRY };
         if asked.is_none_or(|asked| asked.elapsed() >= pause) {
             *asked = Some(Instant::now());
@@ -120,7 +120,7 @@ impl KeyCache {
                 *asked = Some(Instant::now());
                 self.fetch().await.is_ok()
             };
-            let pause = match (fetched, self.keys.load().is_some()) {
+            let pause = match (fetched, self.has_some()) {
                 (true, _) => REFRESH,
                 (false, true) => MIN_REFETCH,
                 (false, false) => MIN_RETRY,
@@ -130,6 +130,11 @@ impl KeyCache {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    /// Whether the source has ever answered.
+    pub(super) fn has_some(&self) -> bool {
+        self.keys.load().is_some()
     }
 
     /// Whether the key is among the cached ones.

@@ -155,6 +155,11 @@ impl Verifier {
         Ok(known.caller)
     }
 
+    /// Whether keys were had at least once; they are kept while identity is away.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.shared.keys.has_some()
+    }
+
     /// Keeps the keys fresh until the service stops.
     pub(crate) async fn keep_fresh(&self, stop: CancellationToken) {
         self.shared.keys.keep_fresh(stop).await;

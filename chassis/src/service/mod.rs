@@ -179,11 +179,17 @@ impl Service {
 
     /// Relay, consumers, and the checks of what they and the handlers stand on.
     async fn add_background_work(&mut self, verifier: &Verifier) -> anyhow::Result<()> {
-        let verifier = verifier.clone();
+        let refreshed = verifier.clone();
         self.tasks.push(task("keys", |stop| async move {
-            verifier.keep_fresh(stop).await;
+            refreshed.keep_fresh(stop).await;
             Ok(())
         }));
+        // Without keys every call with a token would be refused: not before the first answer of identity.
+        let checked = verifier.clone();
+        self.readiness = std::mem::take(&mut self.readiness).when("keys", move || {
+            let has_keys = checked.has_keys();
+            async move { has_keys.then_some(()).ok_or("identity has not given any yet") }
+        });
         let database = self.kit.opened_database();
         if let Some(db) = database.clone() {
             let purged = db.clone();
