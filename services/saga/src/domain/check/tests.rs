@@ -189,7 +189,7 @@ fn expressions_have_a_size_and_a_depth() {
     assert!(compile(&read(&request(&deep)), &DESCRIPTOR_POOL).is_ok());
     let sums = format!("{{'order_id': {}'x'}}", "'x' + ".repeat(60));
     refused(&request(&sums), "steps[1].request", "nests at most");
-    for (open, close) in [("[", "]"), ("'x' + ", ""), ("!", ""), ("true ? 1 : ", ""), ("{'a':", "}")] {
+    for (open, close) in [("[", "]"), ("'x' + ", ""), ("!(", ")"), ("true ? 1 : ", ""), ("{'a':", "}")] {
         let count = 8000 / (open.len() + close.len());
         let deeper = format!("{{'order_id': {}'x'{}}}", open.repeat(count), close.repeat(count));
         refused(&request(&deeper), "steps[1].request", "step `two`");
