@@ -133,6 +133,15 @@ impl Compiled {
     }
 }
 
+impl Compiled {
+    /// Whether only named values are allowed and this is none.
+    fn lacks_value(&self, number: i32) -> bool {
+        self.named_values
+            .as_ref()
+            .is_some_and(|values| values.get_value(number).is_none())
+    }
+}
+
 fn check_message(message: &DynamicMessage, path: &str, found: &mut Vec<Violation>) {
     let Some(rules) = RULES.get(message.descriptor().full_name()) else {
         return;
@@ -177,14 +186,8 @@ fn check_value(value: &Value, compiled: &Compiled, place: &str, found: &mut Vec<
         (Value::I64(number), Some(Type::Int64(rules))) => {
             check_range(*number, bounds_64(rules), &mut say)
         }
-        (Value::EnumNumber(number), _) => {
-            if compiled
-                .named_values
-                .as_ref()
-                .is_some_and(|values| values.get_value(*number).is_none())
-            {
-                say("must be one of the named values".to_owned());
-            }
+        (Value::EnumNumber(number), _) if compiled.lacks_value(*number) => {
+            say("must be one of the named values".to_owned());
         }
         (Value::List(items), rules) => {
             if let Some(Type::Repeated(list)) = rules {

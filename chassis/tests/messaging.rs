@@ -48,6 +48,8 @@ struct Mesh {
 
 impl Mesh {
     async fn start() -> Self {
+        // Shown for a test that fails. A second test of this process finds it set up.
+        let _ = tracing_subscriber::fmt().with_test_writer().try_init();
         let nats = Nats::start().await;
         let client = async_nats::connect(nats.url()).await.expect("connects");
         Self {
@@ -304,4 +306,97 @@ async fn a_killed_broker_loses_nothing() {
         .await,
         90
     );
+}
+
+/// Every event once more, for a consumer that comes later.
+fn auditing(db: &Db) -> Consumer {
+    let db = db.clone();
+    consumer("audit", move |delivery: Delivery<StockAdjusted>| {
+        let db = db.clone();
+        async move {
+            let name = format!("audit-{}", delivery.message.sku);
+            let name = &name;
+            db.claim(&delivery, |tx| async move { add(&tx, name, 1).await })
+                .await
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_was_lost_is_filled_again() {
+    let (db, _url) = database(Engine::Sqlite).await.expect("always there");
+    let mut mesh = Mesh::start().await;
+    mesh.relay(&db);
+    mesh.consume(&db, counting(&db));
+    for _ in 0..20 {
+        adjust(&db, "mug", 1).await;
+    }
+    reaches(&db, "mug", 20).await;
+    mesh.nats.restart_empty().await;
+    adjust(&db, "mug", 1).await;
+    reaches(&db, "mug", 21).await;
+    // The old ones are back too, for whoever has not seen them; who has, drops them.
+    mesh.consume(&db, auditing(&db));
+    reaches(&db, "audit-mug", 21).await;
+    assert_eq!(value(&db, "mug").await, 21);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_lost_its_end_is_completed_and_no_consumer_skips() {
+    let (db, _url) = database(Engine::Sqlite).await.expect("always there");
+    let mut mesh = Mesh::start().await;
+    mesh.relay(&db);
+    mesh.consume(&db, counting(&db));
+    for _ in 0..10 {
+        adjust(&db, "mug", 1).await;
+    }
+    reaches(&db, "mug", 10).await;
+    mesh.nats.kill();
+    let backup = tempfile::tempdir().expect("a temporary folder");
+    copy(&mesh.nats.store(), backup.path());
+    mesh.nats.restart().await;
+    for _ in 0..10 {
+        adjust(&db, "mug", 1).await;
+    }
+    reaches(&db, "mug", 20).await;
+    // Positions survive on their own disk, the stream's end does not: the consumer stands beyond its stream.
+    mesh.nats.kill();
+    let positions = tempfile::tempdir().expect("a temporary folder");
+    copy(&mesh.nats.store(), positions.path());
+    std::fs::remove_dir_all(mesh.nats.store()).expect("removed");
+    copy(backup.path(), &mesh.nats.store());
+    restore_positions(positions.path(), &mesh.nats.store());
+    mesh.nats.restart().await;
+
+    adjust(&db, "cup", 1).await;
+    reaches(&db, "cup", 1).await;
+    mesh.consume(&db, auditing(&db));
+    reaches(&db, "audit-mug", 20).await;
+    assert_eq!(value(&db, "mug").await, 20);
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("readable") {
+        let entry = entry.expect("readable");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
+
+/// Puts the consumers' folders (`obs`) of one store over those of another.
+fn restore_positions(from: &std::path::Path, to: &std::path::Path) {
+    for entry in std::fs::read_dir(from).expect("readable") {
+        let entry = entry.expect("readable");
+        let target = to.join(entry.file_name());
+        if entry.file_name() == "obs" {
+            copy(&entry.path(), &target);
+        } else if entry.path().is_dir() {
+            restore_positions(&entry.path(), &target);
+        }
+    }
 }

@@ -29,6 +29,7 @@ impl MigrationTrait for First {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in [
             outbox(),
+            outbox_stream(),
             inbox(),
             dead_letters(),
             saga_barrier(),
@@ -42,12 +43,13 @@ impl MigrationTrait for First {
         manager.get_connection().execute_unprepared(unsent).await?;
         for (table, column) in [
             ("outbox", "sent_at_us"),
+            ("outbox", "stream_seq"),
             ("inbox", "handled_at_us"),
             ("saga_barrier", "created_at_us"),
             ("saga_epochs", "seen_at_us"),
             ("idempotency", "created_at_us"),
         ] {
-            let index = format!("CREATE INDEX {table}_age ON {table} ({column})");
+            let index = format!("CREATE INDEX {table}_by_{column} ON {table} ({column})");
             manager.get_connection().execute_unprepared(&index).await?;
         }
         Ok(())
@@ -88,6 +90,14 @@ fn outbox() -> TableCreateStatement {
         .col(column("request_id").text())
         .col(column("occurred_at_us").big_integer().not_null())
         .col(column("sent_at_us").big_integer())
+        .col(column("stream_seq").big_integer())
+        .to_owned()
+}
+
+fn outbox_stream() -> TableCreateStatement {
+    table("outbox_stream")
+        .col(column("id").integer().not_null().primary_key())
+        .col(column("created_at_us").big_integer().not_null())
         .to_owned()
 }
 

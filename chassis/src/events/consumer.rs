@@ -45,6 +45,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 const MAX_DELIVERIES: i64 = 20;
 /// Wait before the broker delivers again what could not be handled.
 const REDELIVERY_DELAY: Duration = Duration::from_secs(5);
+/// How often the broker says that it is still there; silence for twice as long starts the consumer again.
+const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Wait before a consumer that lost its stream or its broker starts again.
 const RESTART_PAUSE: Duration = Duration::from_millis(200);
 
@@ -183,6 +185,7 @@ impl Consumer {
         let mut messages = consumer
             .stream()
             .max_messages_per_batch(MAX_IN_FLIGHT as usize)
+            .heartbeat(HEARTBEAT)
             .messages()
             .await?;
         while let Some(message) = messages.next().await {

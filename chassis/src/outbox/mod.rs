@@ -3,6 +3,7 @@
 //! The outbox is the truth, JetStream the transport: a row is marked as sent only after an acknowledgement
 //! without an error, and is kept for a while after that.
 
+mod loss;
 mod relay;
 
 use prost_reflect::{ReflectMessage, Value};

@@ -1,7 +1,7 @@
 //! Publishes the outbox: one event in flight per aggregate, many aggregates at once.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -15,10 +15,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::loss::Inspector;
 use crate::{
     clock,
     db::{Db, Error},
-    events::{header, stream},
+    events::header,
 };
 
 /// Most rows that are read at a time.
@@ -52,19 +53,25 @@ struct Row {
 
 /// What a round of publishing came to.
 struct Round {
-    /// Rows that the broker has.
-    sent: Vec<i64>,
+    /// Rows that the broker has, with their sequence in the stream.
+    sent: Vec<(i64, u64)>,
     failed: bool,
 }
+
+/// Tells one connection to a broker from the next.
+type Connection = (String, u64);
 
 /// Publishes a service's outbox to its stream.
 pub struct Relay {
     db: Db,
     jetstream: jetstream::Context,
     service: Arc<str>,
-    /// Published but not yet marked as sent.
-    unmarked: HashSet<i64>,
+    /// Published but not yet marked as sent, with their sequence in the stream.
+    unmarked: HashMap<i64, u64>,
     oldest_unmarked: Option<Instant>,
+    inspector: Inspector,
+    /// The connection on which the stream was last found to have everything.
+    inspected: Option<Connection>,
     published: Counter<u64>,
 }
 
@@ -75,26 +82,20 @@ impl Relay {
             .u64_counter("caravan_outbox_published")
             .with_description("Events that the broker acknowledged")
             .build();
-        let (unmarked, oldest_unmarked) = (HashSet::new(), None);
         Self {
+            inspector: Inspector::new(db.clone(), jetstream.clone(), service),
             db,
             jetstream,
             service: service.into(),
-            unmarked,
-            oldest_unmarked,
+            unmarked: HashMap::new(),
+            oldest_unmarked: None,
+            inspected: None,
             published,
         }
     }
 
     /// Publishes until `cancel`, then marks what the broker has and ends.
     pub async fn run(mut self, cancel: CancellationToken) {
-        if cancel
-            .run_until_cancelled(stream::ensure_until_done(&self.jetstream, &self.service))
-            .await
-            .is_none()
-        {
-            return;
-        }
         while !cancel.is_cancelled() {
             let pause = match self.step().await {
                 Ok(true) => continue,
@@ -123,26 +124,58 @@ impl Relay {
 
     /// Publishes what is there and marks what is due. Whether there may be more at once.
     async fn step(&mut self) -> Result<bool, Error> {
+        if !self.inspect_connection().await? {
+            return Ok(false);
+        }
         let rows = self.unsent().await?;
         let full = rows.len() >= MAX_BATCH_ROWS;
         let any = !rows.is_empty();
-        let round = publish(&self.jetstream, &self.service, rows).await;
+        let mut round = publish(&self.jetstream, &self.service, rows).await;
+        if self.inspected.as_ref() != Some(&self.connection()) {
+            // The client sends what it could not send as soon as it is connected again, before anybody has looked at
+            // the stream. What came of that counts for nothing: it is sent again after the look.
+            round.sent.clear();
+        }
         self.published.add(round.sent.len() as u64, &[]);
         if !round.sent.is_empty() {
             self.oldest_unmarked.get_or_insert_with(Instant::now);
-            self.unmarked.extend(&round.sent);
+            self.unmarked.extend(round.sent);
         }
         if self.unmarked.len() >= MAX_UNMARKED_ROWS || self.until_mark().is_zero() {
             self.mark().await?;
         }
         if round.failed {
             // The stream may be gone with the broker's disk.
-            if let Err(error) = stream::ensure(&self.jetstream, &self.service).await {
-                tracing::warn!(%error, "the event stream cannot be reached");
-            }
+            self.inspected = None;
             tokio::time::sleep(RETRY_PAUSE).await;
         }
         Ok(full || (any && !round.failed))
+    }
+
+    /// Compares outbox and stream on every new connection. Whether it is safe to publish.
+    async fn inspect_connection(&mut self) -> Result<bool, Error> {
+        let connection = self.connection();
+        if self.inspected.as_ref() == Some(&connection) {
+            return Ok(true);
+        }
+        // What was acknowledged on the last connection counts as sent only once the stream is seen to have it.
+        self.mark().await?;
+        match self.inspector.inspect().await {
+            Ok(()) => {
+                self.inspected = Some(connection);
+                Ok(true)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the event stream cannot be compared with the outbox; trying again");
+                tokio::time::sleep(RETRY_PAUSE).await;
+                Ok(false)
+            }
+        }
+    }
+
+    fn connection(&self) -> Connection {
+        let server = self.jetstream.client().server_info();
+        (server.server_id.clone(), server.client_id)
     }
 
     fn until_mark(&self) -> Duration {
@@ -162,7 +195,7 @@ impl Relay {
             [limit.into()],
         );
         let mut rows = Row::find_by_statement(statement).all(connection).await?;
-        rows.retain(|row| !self.unmarked.contains(&row.id));
+        rows.retain(|row| !self.unmarked.contains_key(&row.id));
         Ok(rows)
     }
 
@@ -171,14 +204,17 @@ impl Relay {
         if self.unmarked.is_empty() {
             return Ok(());
         }
-        // Digits and commas only, so that one statement of any length needs no list of parameters.
-        let ids = self
+        // Digits only, so that one statement of any length needs no list of parameters.
+        let rows = self
             .unmarked
             .iter()
-            .map(i64::to_string)
+            .map(|(id, sequence)| format!("({id},{sequence})"))
             .collect::<Vec<_>>()
             .join(",");
-        let sql = format!("UPDATE outbox SET sent_at_us = $1 WHERE id IN ({ids})");
+        let sql = format!(
+            "UPDATE outbox SET sent_at_us = $1, stream_seq = marked.column2 \
+             FROM (VALUES {rows}) AS marked WHERE outbox.id = marked.column1"
+        );
         let sql = &sql;
         self.db
             .write(|tx| async move {
@@ -235,15 +271,17 @@ async fn publish_in_order(
     jetstream: &jetstream::Context,
     service: &str,
     rows: VecDeque<Row>,
-) -> (Vec<i64>, bool) {
+) -> (Vec<(i64, u64)>, bool) {
     let mut sent = Vec::new();
     for row in rows {
         let id = row.id;
-        if let Err(error) = publish_one(jetstream, service, row).await {
-            tracing::warn!(%error, "event was not published; trying again");
-            return (sent, true);
+        match publish_one(jetstream, service, row).await {
+            Ok(sequence) => sent.push((id, sequence)),
+            Err(error) => {
+                tracing::warn!(%error, "event was not published; trying again");
+                return (sent, true);
+            }
         }
-        sent.push(id);
     }
     (sent, false)
 }
@@ -252,7 +290,7 @@ async fn publish_one(
     jetstream: &jetstream::Context,
     service: &str,
     row: Row,
-) -> Result<(), String> {
+) -> Result<u64, String> {
     let mut headers = HeaderMap::new();
     let id = row.event_id.to_string();
     headers.insert(header::MESSAGE_ID, id.as_str());
@@ -281,7 +319,7 @@ async fn publish_one(
             .map_err(|error| error.to_string())
     };
     match tokio::time::timeout(ACK_TIMEOUT, publish).await {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(ack)) => Ok(ack.sequence),
         Ok(Err(error)) => Err(error),
         Err(_) => Err("no acknowledgement in time".to_owned()),
     }

@@ -188,7 +188,11 @@ impl Service {
         let checked = verifier.clone();
         self.readiness = std::mem::take(&mut self.readiness).when("keys", move || {
             let has_keys = checked.has_keys();
-            async move { has_keys.then_some(()).ok_or("identity has not given any yet") }
+            async move {
+                has_keys
+                    .then_some(())
+                    .ok_or("identity has not given any yet")
+            }
         });
         let database = self.kit.opened_database();
         if let Some(db) = database.clone() {

@@ -78,6 +78,11 @@ impl Nats {
         self.restart().await;
     }
 
+    /// Where the server keeps its streams, e.g. to put an older state of it in place.
+    pub fn store(&self) -> std::path::PathBuf {
+        self.home.path().join("store")
+    }
+
     async fn accepts(&self) {
         until("nats-server takes connections", || {
             tokio::net::TcpStream::connect(("127.0.0.1", self.port))

@@ -1,0 +1,178 @@
+//! Notices that the broker has lost what it acknowledged, and sends it again.
+//!
+//! JetStream acknowledges before it has synced to disk, so a power loss can cut off a stream's end or take a
+//! young stream whole. The outbox remembers which stream it published to and the sequence of each event;
+//! on every new connection, before anything is published, both are compared with what the broker has.
+
+use async_nats::jetstream::{
+    self, consumer,
+    stream::{RawMessageErrorKind, Stream},
+};
+use futures::TryStreamExt as _;
+use opentelemetry::{global, metrics::Counter};
+use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
+use uuid::Uuid;
+
+use crate::{
+    db::{Db, Error},
+    events::{header, stream},
+};
+
+/// Events that are looked at to find where a stream's end was lost.
+const MAX_STEPS_BACK: usize = 64;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Compares the outbox with the stream and prepares what the stream lost to be sent again.
+pub(super) struct Inspector {
+    db: Db,
+    jetstream: jetstream::Context,
+    service: String,
+    lost: Counter<u64>,
+}
+
+/// An event and where the broker acknowledged it.
+#[derive(FromQueryResult)]
+struct Sent {
+    event_id: Uuid,
+    stream_seq: i64,
+}
+
+impl Inspector {
+    pub(super) fn new(db: Db, jetstream: jetstream::Context, service: &str) -> Self {
+        let lost = global::meter("caravan")
+            .u64_counter("caravan_outbox_lost_by_broker")
+            .with_description("Acknowledged events that the broker lost and that are sent again")
+            .build();
+        Self {
+            db,
+            jetstream,
+            service: service.to_owned(),
+            lost,
+        }
+    }
+
+    /// One look. After `Ok` it is safe to publish.
+    pub(super) async fn inspect(&self) -> Result<(), BoxError> {
+        let mut stream = stream::ensure(&self.jetstream, &self.service).await?;
+        let info = stream.info().await?;
+        let created_us = (info.created.unix_timestamp_nanos() / 1_000) as i64;
+        let state = info.state.clone();
+        let Some(known_us) = self.known_stream().await? else {
+            return Ok(self.remember(created_us, None).await.map(drop)?);
+        };
+        let lost_after = match self.newest_sent(i64::MAX).await? {
+            None => None,
+            Some(_) if known_us != created_us => Some(0),
+            // Too old for the stream, which forgets by age.
+            Some(newest) if (newest.stream_seq as u64) < state.first_sequence => None,
+            Some(newest) if is_ours(&stream, &newest).await? => None,
+            Some(_) => Some(self.last_common(&stream, state.last_sequence).await?),
+        };
+        let Some(lost_after) = lost_after else {
+            return Ok(self.remember(created_us, None).await.map(drop)?);
+        };
+        forget_positions_beyond(&stream, lost_after).await?;
+        let again = self.remember(created_us, Some(lost_after)).await?;
+        self.lost.add(again, &[]);
+        tracing::error!(
+            stream = stream::name(&self.service),
+            recreated = known_us != created_us,
+            after_sequence = lost_after,
+            events = again,
+            "the broker lost events that it had acknowledged; they are sent again"
+        );
+        Ok(())
+    }
+
+    async fn known_stream(&self) -> Result<Option<i64>, Error> {
+        let connection = self.db.read();
+        let sql = "SELECT created_at_us FROM outbox_stream";
+        let row = connection
+            .query_one_raw(Statement::from_string(
+                connection.get_database_backend(),
+                sql,
+            ))
+            .await?;
+        Ok(row
+            .map(|row| row.try_get("", "created_at_us"))
+            .transpose()?)
+    }
+
+    /// The newest event among those that were acknowledged at `up_to` or before it.
+    async fn newest_sent(&self, up_to: i64) -> Result<Option<Sent>, Error> {
+        let connection = self.db.read();
+        let sql = "SELECT event_id, stream_seq FROM outbox WHERE stream_seq <= $1 ORDER BY stream_seq DESC LIMIT 1";
+        let statement =
+            Statement::from_sql_and_values(connection.get_database_backend(), sql, [up_to.into()]);
+        Ok(Sent::find_by_statement(statement).one(connection).await?)
+    }
+
+    /// The last sequence at which outbox and stream agree; 0 where that is too far back to look for. Others may have
+    /// been written in place of what was lost.
+    async fn last_common(&self, stream: &Stream, last_sequence: u64) -> Result<u64, BoxError> {
+        let mut up_to = last_sequence as i64;
+        for _ in 0..MAX_STEPS_BACK {
+            match self.newest_sent(up_to).await? {
+                Some(sent) if is_ours(stream, &sent).await? => return Ok(sent.stream_seq as u64),
+                Some(sent) => up_to = sent.stream_seq - 1,
+                None => break,
+            }
+        }
+        Ok(0)
+    }
+
+    /// Remembers the stream and makes what it lost unsent again. Answers how many events that are.
+    async fn remember(&self, created_us: i64, lost_after: Option<u64>) -> Result<u64, Error> {
+        self.db
+            .write(|tx| async move {
+                tx.execute_raw(tx.statement(
+                    "INSERT INTO outbox_stream (id, created_at_us) VALUES (1, $1) \
+                     ON CONFLICT (id) DO UPDATE SET created_at_us = excluded.created_at_us",
+                    [created_us.into()],
+                ))
+                .await?;
+                let Some(lost_after) = lost_after else { return Ok(0) };
+                let again = tx
+                    .execute_raw(tx.statement(
+                        "UPDATE outbox SET sent_at_us = NULL, stream_seq = NULL WHERE stream_seq > $1",
+                        [(lost_after as i64).into()],
+                    ))
+                    .await?;
+                Ok::<_, Error>(again.rows_affected())
+            })
+            .await
+    }
+}
+
+/// Whether the stream has our event where it was acknowledged.
+async fn is_ours(stream: &Stream, sent: &Sent) -> Result<bool, BoxError> {
+    match stream.get_raw_message(sent.stream_seq as u64).await {
+        Ok(message) => {
+            Ok(header::get(&message.headers, header::ID)
+                == Some(sent.event_id.to_string().as_str()))
+        }
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Deletes durables that stand beyond what the stream still has. Servers before 2.14 would silently skip what is
+/// published next; made anew by their services they start from the beginning, and inboxes drop what they had.
+async fn forget_positions_beyond(stream: &Stream, last_sequence: u64) -> Result<(), BoxError> {
+    let consumers: Vec<consumer::Info> = stream.consumers().try_collect().await?;
+    for consumer in consumers {
+        let position = consumer
+            .ack_floor
+            .stream_sequence
+            .max(consumer.delivered.stream_sequence);
+        if position > last_sequence {
+            tracing::warn!(
+                consumer = consumer.name,
+                "the consumer stood beyond the end of its stream and is made anew"
+            );
+            stream.delete_consumer(&consumer.name).await?;
+        }
+    }
+    Ok(())
+}
