@@ -31,6 +31,7 @@ impl<'r> Run<'r> {
             .message_id(name)
             .ok_or_else(|| in_type(format!("{name:?} is no known message")))?;
         put_bytes(self.out, 1, url.as_bytes());
+        let before = self.out.len();
         wire::put_tag(self.out, 2, wire::LEN);
         let content = wire::open_length(self.out);
         let message = schema.message(id);
@@ -38,7 +39,11 @@ impl<'r> Run<'r> {
             Form::Plain => self.object(message, None, depth + 1, true)?,
             _ => self.boxed(id, depth + 1)?,
         }
-        wire::close_length(self.out, content);
+        if self.out.len() == content {
+            self.out.truncate(before);
+        } else {
+            wire::close_length(self.out, content);
+        }
         Ok(())
     }
 

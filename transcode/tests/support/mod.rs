@@ -111,3 +111,23 @@ pub(crate) fn request_with(
     let descriptor = found.method().descriptor.input();
     Ok(DynamicMessage::decode(descriptor, &*wire).expect("wire bytes"))
 }
+
+/// Whether two JSON values are the same, however their numbers are written: `1` or `1.0`, as `f32` or as `f64`.
+pub(crate) fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(x), Value::Number(y)) => {
+            let (Some(x), Some(y)) = (x.as_f64(), y.as_f64()) else {
+                return x == y;
+            };
+            x == y || (x as f32) == (y as f32)
+        }
+        (Value::Array(x), Value::Array(y)) => {
+            x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(x, y))
+        }
+        (Value::Object(x), Value::Object(y)) => {
+            let matches = |(name, value)| y.get(name).is_some_and(|other| same(value, other));
+            x.len() == y.len() && x.iter().all(matches)
+        }
+        _ => a == b,
+    }
+}
