@@ -46,7 +46,11 @@ impl From<Violation> for Error {
 
 impl From<DuplicateSku> for Error {
     fn from(DuplicateSku { line }: DuplicateSku) -> Self {
-        Violation::new(format!("lines[{line}].sku"), "stands in an earlier line already").into()
+        Violation::new(
+            format!("lines[{line}].sku"),
+            "stands in an earlier line already",
+        )
+        .into()
     }
 }
 

@@ -14,6 +14,6 @@ pub mod watch;
 
 /// The sagas that this service owns, as it registers them.
 pub const SAGAS: [(&str, &str); 2] = [
-    ("checkout.yaml", include_str!("../sagas/checkout.yaml")),
-    ("cancellation.yaml", include_str!("../sagas/cancellation.yaml")),
+    ("checkout", include_str!("../sagas/checkout.yaml")),
+    ("cancellation", include_str!("../sagas/cancellation.yaml")),
 ];

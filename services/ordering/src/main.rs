@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use chassis::saga_definitions::SagaDefinitions;
 use contracts::caravan::ordering::v1::ordering_service_server::OrderingServiceServer;
 use ordering::{
     SAGAS,
@@ -15,8 +16,15 @@ use ordering::{
 fn main() -> ExitCode {
     chassis::run("ordering", |_config: Config, kit| async move {
         let db = kit.database::<Migrator>().await?;
-        let rpc = Rpc::new(db.clone(), Catalog::new(kit.channel("catalog")?), Identity::new(kit.channel("identity")?));
+        let rpc = Rpc::new(
+            db.clone(),
+            Catalog::new(kit.channel("catalog")?),
+            Identity::new(kit.channel("identity")?),
+        );
+        let sagas = SagaDefinitions::new(kit.channel("saga")?, &SAGAS);
         kit.grpc(OrderingServiceServer::new(rpc))
+            .ready_when("sagas", sagas.check())
+            .task("saga definitions", |stop| sagas.register(stop))
             .consume(on_account_registered::consumer(db.clone()))
             .consume(on_account_updated::consumer(db))
             .serve() // Drains on SIGTERM.

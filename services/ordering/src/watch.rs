@@ -43,7 +43,11 @@ impl Watchers {
         }
         let watched = orders.entry(order).or_default();
         watched.watchers += 1;
-        Some(Watcher { watchers: self.clone(), order, changed: watched.changed.clone() })
+        Some(Watcher {
+            watchers: self.clone(),
+            order,
+            changed: watched.changed.clone(),
+        })
     }
 
     /// Says that an order has changed. Call it after the commit.
@@ -62,7 +66,11 @@ impl Watchers {
 impl Watcher {
     /// Reads the order until `done` says that it is what the caller waits for, and at each change in between.
     /// Changes during a read are not missed.
-    pub async fn until<T, E, F>(&self, mut read: impl FnMut() -> F, done: impl Fn(&T) -> bool) -> Result<T, E>
+    pub async fn until<T, E, F>(
+        &self,
+        mut read: impl FnMut() -> F,
+        done: impl Fn(&T) -> bool,
+    ) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
     {
@@ -103,7 +111,10 @@ mod tests {
         let order = Uuid::now_v7();
         let watcher = watchers.watch(order).expect("room");
         let value = AtomicUsize::new(0);
-        let wait = watcher.until(|| async { Ok::<_, ()>(value.load(Relaxed)) }, |value| *value == 1);
+        let wait = watcher.until(
+            || async { Ok::<_, ()>(value.load(Relaxed)) },
+            |value| *value == 1,
+        );
         let change = async {
             value.store(1, Relaxed);
             watchers.changed(order);

@@ -31,7 +31,10 @@ impl Draft {
     /// [`DuplicateSku`]: whether the quantities add up or one is a mistake only the customer knows.
     pub fn new(wishes: Vec<Wish>) -> Result<Self, DuplicateSku> {
         let mut seen = HashSet::new();
-        match wishes.iter().position(|wish| !seen.insert(wish.sku.as_str())) {
+        match wishes
+            .iter()
+            .position(|wish| !seen.insert(wish.sku.as_str()))
+        {
             Some(line) => Err(DuplicateSku { line }),
             None => Ok(Self { wishes }),
         }
@@ -53,12 +56,21 @@ mod tests {
     use super::*;
 
     fn wish(sku: &str) -> Wish {
-        Wish { sku: sku.into(), quantity: 1 }
+        Wish {
+            sku: sku.into(),
+            quantity: 1,
+        }
     }
 
     #[test]
     fn a_sku_stands_in_one_line() {
-        assert_eq!(Draft::new(vec![wish("a"), wish("b")]).expect("fine").skus(), ["a", "b"]);
-        assert_eq!(Draft::new(vec![wish("a"), wish("b"), wish("a")]), Err(DuplicateSku { line: 2 }));
+        assert_eq!(
+            Draft::new(vec![wish("a"), wish("b")]).expect("fine").skus(),
+            ["a", "b"]
+        );
+        assert_eq!(
+            Draft::new(vec![wish("a"), wish("b"), wish("a")]),
+            Err(DuplicateSku { line: 2 })
+        );
     }
 }

@@ -13,7 +13,10 @@ impl Money {
     /// This amount `quantity` times; `None` where the number is too large.
     pub fn times(&self, quantity: i32) -> Option<Self> {
         let minor_units = self.minor_units.checked_mul(i64::from(quantity))?;
-        Some(Self { currency_code: self.currency_code.clone(), minor_units })
+        Some(Self {
+            currency_code: self.currency_code.clone(),
+            minor_units,
+        })
     }
 
     /// The sum of both; `None` where they are of two currencies or the number is too large.
@@ -22,7 +25,10 @@ impl Money {
             return None;
         }
         let minor_units = self.minor_units.checked_add(other.minor_units)?;
-        Some(Self { currency_code: self.currency_code.clone(), minor_units })
+        Some(Self {
+            currency_code: self.currency_code.clone(),
+            minor_units,
+        })
     }
 }
 
@@ -31,7 +37,10 @@ mod tests {
     use super::*;
 
     fn euros(minor_units: i64) -> Money {
-        Money { currency_code: "EUR".into(), minor_units }
+        Money {
+            currency_code: "EUR".into(),
+            minor_units,
+        }
     }
 
     #[test]
@@ -40,6 +49,12 @@ mod tests {
         assert_eq!(euros(i64::MAX).times(2), None);
         assert_eq!(euros(1).plus(&euros(2)), Some(euros(3)));
         assert_eq!(euros(i64::MAX).plus(&euros(1)), None);
-        assert_eq!(euros(1).plus(&Money { currency_code: "USD".into(), minor_units: 1 }), None);
+        assert_eq!(
+            euros(1).plus(&Money {
+                currency_code: "USD".into(),
+                minor_units: 1
+            }),
+            None
+        );
     }
 }

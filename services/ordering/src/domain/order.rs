@@ -192,7 +192,11 @@ impl Order {
     ///
     /// # Errors
     /// The order is no longer pending, or the account may not buy any more.
-    pub fn confirm(&mut self, account_active: bool, now: OffsetDateTime) -> Result<Option<Confirmed>, OrderError> {
+    pub fn confirm(
+        &mut self,
+        account_active: bool,
+        now: OffsetDateTime,
+    ) -> Result<Option<Confirmed>, OrderError> {
         match self.parts.status {
             Status::Confirmed => Ok(None),
             Status::Cancelled => Err(OrderError::Cancelled),
@@ -209,7 +213,11 @@ impl Order {
     ///
     /// # Errors
     /// [`OrderError::Confirmed`].
-    pub fn reject(&mut self, rejection: Rejection, now: OffsetDateTime) -> Result<Option<Rejected>, OrderError> {
+    pub fn reject(
+        &mut self,
+        rejection: Rejection,
+        now: OffsetDateTime,
+    ) -> Result<Option<Rejected>, OrderError> {
         match self.parts.status {
             Status::Rejected | Status::Cancelled => Ok(None),
             Status::Confirmed => Err(OrderError::Confirmed),
@@ -246,7 +254,9 @@ impl Order {
 
 /// The price of all lines; `None` where one has no price, or they do not add up.
 fn total(lines: &[Line]) -> Option<Money> {
-    let mut amounts = lines.iter().map(|line| line.unit_price.as_ref()?.times(line.quantity));
+    let mut amounts = lines
+        .iter()
+        .map(|line| line.unit_price.as_ref()?.times(line.quantity));
     let first = amounts.next()??;
     amounts.try_fold(first, |sum, amount| sum.plus(&amount?))
 }
@@ -255,15 +265,24 @@ fn total(lines: &[Line]) -> Option<Money> {
 fn obstacle(customer: &Customer, lines: &[Line], total: Option<&Money>) -> Option<Rejection> {
     if !customer.active {
         let message = OrderError::AccountInactive.to_string();
-        return Some(Rejection { reason: "ACCOUNT_INACTIVE".into(), message });
+        return Some(Rejection {
+            reason: "ACCOUNT_INACTIVE".into(),
+            message,
+        });
     }
     if let Some(unknown) = lines.iter().find(|line| line.unit_price.is_none()) {
         let message = format!("We do not sell '{}'.", unknown.sku);
-        return Some(Rejection { reason: "UNKNOWN_PRODUCT".into(), message });
+        return Some(Rejection {
+            reason: "UNKNOWN_PRODUCT".into(),
+            message,
+        });
     }
     if total.is_none() {
         let message = "The products of one order must have prices in one currency.".into();
-        return Some(Rejection { reason: "MIXED_CURRENCIES".into(), message });
+        return Some(Rejection {
+            reason: "MIXED_CURRENCIES".into(),
+            message,
+        });
     }
     None
 }
@@ -276,13 +295,20 @@ mod tests {
     const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
     fn customer(active: bool) -> Customer {
-        Customer { id: Uuid::now_v7(), display_name: "Ada".into(), active }
+        Customer {
+            id: Uuid::now_v7(),
+            display_name: "Ada".into(),
+            active,
+        }
     }
 
     fn offers() -> HashMap<String, Offer> {
         let offer = |name: &str, currency: &str, minor_units| Offer {
             name: name.into(),
-            unit_price: Money { currency_code: currency.into(), minor_units },
+            unit_price: Money {
+                currency_code: currency.into(),
+                minor_units,
+            },
         };
         HashMap::from([
             ("mug".into(), offer("Mug", "EUR", 1250)),
@@ -292,8 +318,20 @@ mod tests {
     }
 
     fn place(customer: &Customer, lines: &[(&str, i32)]) -> (Order, Placement) {
-        let wishes = lines.iter().map(|(sku, quantity)| Wish { sku: (*sku).into(), quantity: *quantity }).collect();
-        Order::place(Uuid::now_v7(), customer, &Draft::new(wishes).expect("no sku twice"), &offers(), NOW)
+        let wishes = lines
+            .iter()
+            .map(|(sku, quantity)| Wish {
+                sku: (*sku).into(),
+                quantity: *quantity,
+            })
+            .collect();
+        Order::place(
+            Uuid::now_v7(),
+            customer,
+            &Draft::new(wishes).expect("no sku twice"),
+            &offers(),
+            NOW,
+        )
     }
 
     fn rejection(order: &Order) -> &str {
@@ -304,7 +342,13 @@ mod tests {
     fn an_order_costs_what_the_catalogue_says() {
         let (order, placement) = place(&customer(true), &[("mug", 2), ("cap", 1)]);
         assert_eq!(placement, Placement::Placed);
-        assert_eq!(order.parts().total, Some(Money { currency_code: "EUR".into(), minor_units: 3499 }));
+        assert_eq!(
+            order.parts().total,
+            Some(Money {
+                currency_code: "EUR".into(),
+                minor_units: 3499
+            })
+        );
         assert_eq!(order.parts().status, Status::Pending);
     }
 
@@ -328,7 +372,10 @@ mod tests {
         assert_eq!(order.confirm(true, NOW), Ok(Some(Confirmed)));
         assert_eq!(order.confirm(true, NOW), Ok(None));
         assert_eq!(order.parts().version, 2);
-        let late = Rejection { reason: "LATE".into(), message: String::new() };
+        let late = Rejection {
+            reason: "LATE".into(),
+            message: String::new(),
+        };
         assert_eq!(order.reject(late, NOW), Err(OrderError::Confirmed));
     }
 
@@ -342,10 +389,18 @@ mod tests {
     #[test]
     fn a_cancelled_order_stays_cancelled() {
         let (mut order, _) = place(&customer(true), &[("mug", 1)]);
-        assert_eq!(order.cancel(NOW), Ok(Some(Cancelled { was_confirmed: false })));
+        assert_eq!(
+            order.cancel(NOW),
+            Ok(Some(Cancelled {
+                was_confirmed: false
+            }))
+        );
         assert_eq!(order.cancel(NOW), Ok(None));
         assert_eq!(order.confirm(true, NOW), Err(OrderError::Cancelled));
-        let rejection = Rejection { reason: "ORDER_CANCELLED".into(), message: String::new() };
+        let rejection = Rejection {
+            reason: "ORDER_CANCELLED".into(),
+            message: String::new(),
+        };
         assert_eq!(order.reject(rejection, NOW), Ok(None));
         assert_eq!(order.parts().status, Status::Cancelled);
         assert_eq!(order.parts().rejection, None);
@@ -355,7 +410,12 @@ mod tests {
     fn a_confirmed_order_can_be_taken_back_and_a_rejected_one_cannot() {
         let (mut order, _) = place(&customer(true), &[("mug", 1)]);
         order.confirm(true, NOW).expect("pending");
-        assert_eq!(order.cancel(NOW), Ok(Some(Cancelled { was_confirmed: true })));
+        assert_eq!(
+            order.cancel(NOW),
+            Ok(Some(Cancelled {
+                was_confirmed: true
+            }))
+        );
         let (mut order, _) = place(&customer(true), &[("unicorn", 1)]);
         assert_eq!(order.cancel(NOW), Err(OrderError::Rejected));
     }

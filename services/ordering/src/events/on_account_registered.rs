@@ -12,13 +12,21 @@ use crate::{domain::customer::Customer, error::Error, store};
 
 /// The consumer `ordering-on_account_registered`.
 pub fn consumer(db: Db) -> Consumer {
-    chassis::events::consumer("on_account_registered", move |delivery| handle(db.clone(), delivery))
+    chassis::events::consumer("on_account_registered", move |delivery| {
+        handle(db.clone(), delivery)
+    })
 }
 
 async fn handle(db: Db, delivery: Delivery<AccountRegistered>) -> Result<(), Error> {
     let event = &delivery.message;
-    let customer =
-        Customer { id: account_id(&event.account_id)?, display_name: event.display_name.clone(), active: true };
+    let customer = Customer {
+        id: account_id(&event.account_id)?,
+        display_name: event.display_name.clone(),
+        active: true,
+    };
     let (customer, as_of_us) = (&customer, clock::to_us(delivery.time));
-    db.claim(&delivery, |tx| async move { Ok(store::customers::remember(&tx, customer, as_of_us).await?) }).await
+    db.claim(&delivery, |tx| async move {
+        Ok(store::customers::remember(&tx, customer, as_of_us).await?)
+    })
+    .await
 }

@@ -12,7 +12,9 @@ use crate::{domain::customer::Customer, error::Error, store};
 
 /// The consumer `ordering-on_account_updated`.
 pub fn consumer(db: Db) -> Consumer {
-    chassis::events::consumer("on_account_updated", move |delivery| handle(db.clone(), delivery))
+    chassis::events::consumer("on_account_updated", move |delivery| {
+        handle(db.clone(), delivery)
+    })
 }
 
 async fn handle(db: Db, delivery: Delivery<AccountUpdated>) -> Result<(), Error> {
@@ -23,9 +25,13 @@ async fn handle(db: Db, delivery: Delivery<AccountUpdated>) -> Result<(), Error>
         active: event.state() == AccountState::Active,
     };
     let (customer, as_of_us) = (&customer, clock::to_us(delivery.time));
-    db.claim(&delivery, |tx| async move { Ok(store::customers::remember(&tx, customer, as_of_us).await?) }).await
+    db.claim(&delivery, |tx| async move {
+        Ok(store::customers::remember(&tx, customer, as_of_us).await?)
+    })
+    .await
 }
 
 pub(super) fn account_id(text: &str) -> Result<Uuid, Error> {
-    text.parse().map_err(|_| Violation::new("accountId", "must be a UUID").into())
+    text.parse()
+        .map_err(|_| Violation::new("accountId", "must be a UUID").into())
 }

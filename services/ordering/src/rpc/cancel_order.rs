@@ -6,13 +6,19 @@ use contracts::caravan::ordering::v1 as pb;
 use super::{Rpc, convert};
 use crate::{error::Error, events::publish, store};
 
-pub(super) async fn handle(rpc: &Rpc, call: Call, request: pb::CancelOrderRequest) -> Result<pb::CancelOrderResponse, Error> {
+pub(super) async fn handle(
+    rpc: &Rpc,
+    call: Call,
+    request: pb::CancelOrderRequest,
+) -> Result<pb::CancelOrderResponse, Error> {
     let id = convert::order_id(&request.order_id)?;
     rpc.visible_order(&call, id).await?;
     let order = rpc
         .db
         .write(|tx| async move {
-            let mut order = store::orders::find(&tx, id).await?.ok_or(Error::NotFound(id))?;
+            let mut order = store::orders::find(&tx, id)
+                .await?
+                .ok_or(Error::NotFound(id))?;
             if let Some(cancelled) = order.cancel(clock::now())? {
                 store::orders::save(&tx, &order).await?;
                 publish::cancelled(&tx, &order, cancelled).await?;
@@ -21,5 +27,7 @@ pub(super) async fn handle(rpc: &Rpc, call: Call, request: pb::CancelOrderReques
         })
         .await?;
     rpc.watchers.changed(id);
-    Ok(pb::CancelOrderResponse { order: Some(convert::order(&order)) })
+    Ok(pb::CancelOrderResponse {
+        order: Some(convert::order(&order)),
+    })
 }

@@ -6,12 +6,18 @@ use contracts::caravan::ordering::v1 as pb;
 use super::{Rpc, convert};
 use crate::{error::Error, events::publish, store};
 
-pub(super) async fn handle(rpc: &Rpc, call: Call, request: pb::ConfirmOrderRequest) -> Result<pb::ConfirmOrderResponse, Error> {
+pub(super) async fn handle(
+    rpc: &Rpc,
+    call: Call,
+    request: pb::ConfirmOrderRequest,
+) -> Result<pb::ConfirmOrderResponse, Error> {
     let id = convert::order_id(&request.order_id)?;
     let reply = rpc
         .db
         .once(&call, &request, |tx| async move {
-            let mut order = store::orders::find(&tx, id).await?.ok_or(Error::NotFound(id))?;
+            let mut order = store::orders::find(&tx, id)
+                .await?
+                .ok_or(Error::NotFound(id))?;
             // No copy yet means that no event has said anything against the account.
             let customer = store::customers::find(&tx, order.parts().customer_id).await?;
             let account_active = customer.is_none_or(|customer| customer.active);
@@ -19,7 +25,9 @@ pub(super) async fn handle(rpc: &Rpc, call: Call, request: pb::ConfirmOrderReque
                 store::orders::save(&tx, &order).await?;
                 publish::confirmed(&tx, &order).await?;
             }
-            Ok::<_, Error>(pb::ConfirmOrderResponse { order: Some(convert::order(&order)) })
+            Ok::<_, Error>(pb::ConfirmOrderResponse {
+                order: Some(convert::order(&order)),
+            })
         })
         .await?;
     rpc.watchers.changed(id);

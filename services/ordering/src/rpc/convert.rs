@@ -37,11 +37,17 @@ pub(crate) fn line(line: &Line) -> pb::OrderLine {
 }
 
 pub(crate) fn money(money: &Money) -> MoneyMessage {
-    MoneyMessage { currency_code: money.currency_code.clone(), minor_units: money.minor_units }
+    MoneyMessage {
+        currency_code: money.currency_code.clone(),
+        minor_units: money.minor_units,
+    }
 }
 
 pub(crate) fn rejection(rejection: &Rejection) -> pb::Rejection {
-    pb::Rejection { reason: rejection.reason.clone(), message: rejection.message.clone() }
+    pb::Rejection {
+        reason: rejection.reason.clone(),
+        message: rejection.message.clone(),
+    }
 }
 
 fn status(status: Status) -> pb::OrderStatus {
@@ -54,5 +60,6 @@ fn status(status: Status) -> pb::OrderStatus {
 }
 
 pub(crate) fn order_id(text: &str) -> Result<Uuid, Error> {
-    text.parse().map_err(|_| Violation::new("orderId", "must be a UUID").into())
+    text.parse()
+        .map_err(|_| Violation::new("orderId", "must be a UUID").into())
 }

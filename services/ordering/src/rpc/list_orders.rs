@@ -7,7 +7,11 @@ use uuid::Uuid;
 use super::{Rpc, convert};
 use crate::{error::Error, store};
 
-pub(super) async fn handle(rpc: &Rpc, call: Call, request: pb::ListOrdersRequest) -> Result<pb::ListOrdersResponse, Error> {
+pub(super) async fn handle(
+    rpc: &Rpc,
+    call: Call,
+    request: pb::ListOrdersRequest,
+) -> Result<pb::ListOrdersResponse, Error> {
     let page = Page::of(request.page_size, &request.page_token)?;
     let customer = match call.caller.sees_all() {
         true => None,
@@ -16,5 +20,8 @@ pub(super) async fn handle(rpc: &Rpc, call: Call, request: pb::ListOrdersRequest
     };
     let mut orders = store::orders::list(rpc.db.read(), customer, &page).await?;
     let next_page_token = page.cut(&mut orders, |order| order.parts().id);
-    Ok(pb::ListOrdersResponse { orders: orders.iter().map(convert::order).collect(), next_page_token })
+    Ok(pb::ListOrdersResponse {
+        orders: orders.iter().map(convert::order).collect(),
+        next_page_token,
+    })
 }

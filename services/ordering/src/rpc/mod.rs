@@ -35,14 +35,21 @@ pub struct Rpc {
 impl Rpc {
     /// The rpcs over this database, asking these services.
     pub fn new(db: Db, catalog: Catalog, identity: Identity) -> Self {
-        Self { db, catalog, identity, watchers: Watchers::default() }
+        Self {
+            db,
+            catalog,
+            identity,
+            watchers: Watchers::default(),
+        }
     }
 
     /// The order, where it exists and the caller may see it.
     async fn visible_order(&self, call: &Call, id: Uuid) -> Result<Order, Error> {
         let order = store::orders::find(self.db.read(), id).await?;
         order
-            .filter(|order| call.caller.sees_all() || call.caller.user_id() == Some(order.parts().customer_id))
+            .filter(|order| {
+                call.caller.sees_all() || call.caller.user_id() == Some(order.parts().customer_id)
+            })
             .ok_or(Error::NotFound(id))
     }
 }
@@ -51,31 +58,73 @@ impl Rpc {
 impl OrderingService for Rpc {
     type WatchOrderStream = BoxStream<'static, Result<pb::WatchOrderResponse, Status>>;
 
-    async fn place_order(&self, request: Request<pb::PlaceOrderRequest>) -> Result<Response<pb::PlaceOrderResponse>, Status> {
-        chassis::rpc::unary(request, |call, message| place_order::handle(self, call, message)).await
+    async fn place_order(
+        &self,
+        request: Request<pb::PlaceOrderRequest>,
+    ) -> Result<Response<pb::PlaceOrderResponse>, Status> {
+        chassis::rpc::unary(request, |call, message| {
+            place_order::handle(self, call, message)
+        })
+        .await
     }
 
-    async fn get_order(&self, request: Request<pb::GetOrderRequest>) -> Result<Response<pb::GetOrderResponse>, Status> {
-        chassis::rpc::unary(request, |call, message| get_order::handle(self, call, message)).await
+    async fn get_order(
+        &self,
+        request: Request<pb::GetOrderRequest>,
+    ) -> Result<Response<pb::GetOrderResponse>, Status> {
+        chassis::rpc::unary(request, |call, message| {
+            get_order::handle(self, call, message)
+        })
+        .await
     }
 
-    async fn list_orders(&self, request: Request<pb::ListOrdersRequest>) -> Result<Response<pb::ListOrdersResponse>, Status> {
-        chassis::rpc::unary(request, |call, message| list_orders::handle(self, call, message)).await
+    async fn list_orders(
+        &self,
+        request: Request<pb::ListOrdersRequest>,
+    ) -> Result<Response<pb::ListOrdersResponse>, Status> {
+        chassis::rpc::unary(request, |call, message| {
+            list_orders::handle(self, call, message)
+        })
+        .await
     }
 
-    async fn cancel_order(&self, request: Request<pb::CancelOrderRequest>) -> Result<Response<pb::CancelOrderResponse>, Status> {
-        chassis::rpc::unary(request, |call, message| cancel_order::handle(self, call, message)).await
+    async fn cancel_order(
+        &self,
+        request: Request<pb::CancelOrderRequest>,
+    ) -> Result<Response<pb::CancelOrderResponse>, Status> {
+        chassis::rpc::unary(request, |call, message| {
+            cancel_order::handle(self, call, message)
+        })
+        .await
     }
 
-    async fn watch_order(&self, request: Request<pb::WatchOrderRequest>) -> Result<Response<Self::WatchOrderStream>, Status> {
-        chassis::rpc::server_stream(request, |call, message| watch_order::handle(self, call, message)).await
+    async fn watch_order(
+        &self,
+        request: Request<pb::WatchOrderRequest>,
+    ) -> Result<Response<Self::WatchOrderStream>, Status> {
+        chassis::rpc::server_stream(request, |call, message| {
+            watch_order::handle(self, call, message)
+        })
+        .await
     }
 
-    async fn confirm_order(&self, request: Request<pb::ConfirmOrderRequest>) -> Result<Response<pb::ConfirmOrderResponse>, Status> {
-        chassis::rpc::unary(request, |call, message| confirm_order::handle(self, call, message)).await
+    async fn confirm_order(
+        &self,
+        request: Request<pb::ConfirmOrderRequest>,
+    ) -> Result<Response<pb::ConfirmOrderResponse>, Status> {
+        chassis::rpc::unary(request, |call, message| {
+            confirm_order::handle(self, call, message)
+        })
+        .await
     }
 
-    async fn reject_order(&self, request: Request<pb::RejectOrderRequest>) -> Result<Response<pb::RejectOrderResponse>, Status> {
-        chassis::rpc::unary(request, |call, message| reject_order::handle(self, call, message)).await
+    async fn reject_order(
+        &self,
+        request: Request<pb::RejectOrderRequest>,
+    ) -> Result<Response<pb::RejectOrderResponse>, Status> {
+        chassis::rpc::unary(request, |call, message| {
+            reject_order::handle(self, call, message)
+        })
+        .await
     }
 }

@@ -18,7 +18,11 @@ use crate::{
     store,
 };
 
-pub(super) async fn handle(rpc: &Rpc, call: Call, request: pb::PlaceOrderRequest) -> Result<pb::PlaceOrderResponse, Error> {
+pub(super) async fn handle(
+    rpc: &Rpc,
+    call: Call,
+    request: pb::PlaceOrderRequest,
+) -> Result<pb::PlaceOrderResponse, Error> {
     let customer_id = call.caller.user_id().ok_or(Error::NotACustomer)?;
     let placed = match rpc.db.replay(&call, &request).await? {
         Some(placed) => placed,
@@ -30,8 +34,16 @@ pub(super) async fn handle(rpc: &Rpc, call: Call, request: pb::PlaceOrderRequest
     }
 }
 
-async fn place(rpc: &Rpc, call: &Call, request: &pb::PlaceOrderRequest, customer_id: Uuid) -> Result<pb::PlaceOrderResponse, Error> {
-    let wishes = request.lines.iter().map(|line| Wish { sku: line.sku.clone(), quantity: line.quantity });
+async fn place(
+    rpc: &Rpc,
+    call: &Call,
+    request: &pb::PlaceOrderRequest,
+    customer_id: Uuid,
+) -> Result<pb::PlaceOrderResponse, Error> {
+    let wishes = request.lines.iter().map(|line| Wish {
+        sku: line.sku.clone(),
+        quantity: line.quantity,
+    });
     let draft = Draft::new(wishes.collect())?;
     let customer = customer(rpc, customer_id).await?;
     let offers = rpc.catalog.offers(draft.skus()).await?;
@@ -44,7 +56,9 @@ async fn place(rpc: &Rpc, call: &Call, request: &pb::PlaceOrderRequest, customer
                 Placement::Placed => publish::placed(&tx, order, &request.payment_method).await?,
                 Placement::Rejected => publish::rejected(&tx, order).await?,
             }
-            Ok(pb::PlaceOrderResponse { order: Some(convert::order(order)) })
+            Ok(pb::PlaceOrderResponse {
+                order: Some(convert::order(order)),
+            })
         })
         .await
 }
@@ -58,15 +72,27 @@ async fn customer(rpc: &Rpc, id: Uuid) -> Result<Customer, Error> {
 }
 
 /// The order once checkout has come to an end, or as it stands after `patience`.
-async fn outcome(rpc: &Rpc, placed: pb::PlaceOrderResponse, patience: Duration) -> Result<pb::PlaceOrderResponse, Error> {
-    let Some(order) = &placed.order else { return Ok(placed) };
+async fn outcome(
+    rpc: &Rpc,
+    placed: pb::PlaceOrderResponse,
+    patience: Duration,
+) -> Result<pb::PlaceOrderResponse, Error> {
+    let Some(order) = &placed.order else {
+        return Ok(placed);
+    };
     let id = convert::order_id(&order.order_id)?;
     let watcher = rpc.watchers.watch(id).ok_or(Error::TooManyWatchers)?;
-    let read = || async { store::orders::find(rpc.db.read(), id).await?.ok_or(Error::NotFound(id)) };
+    let read = || async {
+        store::orders::find(rpc.db.read(), id)
+            .await?
+            .ok_or(Error::NotFound(id))
+    };
     let settled = watcher.until(read, |order| order.parts().status.is_settled());
     let order = match tokio::time::timeout(patience, settled).await {
         Ok(order) => order?,
         Err(_) => read().await?,
     };
-    Ok(pb::PlaceOrderResponse { order: Some(convert::order(&order)) })
+    Ok(pb::PlaceOrderResponse {
+        order: Some(convert::order(&order)),
+    })
 }

@@ -30,20 +30,37 @@ pub(super) async fn handle(
     let id = convert::order_id(&request.order_id)?;
     rpc.visible_order(&call, id).await?;
     let watcher = rpc.watchers.watch(id).ok_or(Error::TooManyWatchers)?;
-    let watch = Watch { rpc: rpc.clone(), watcher, seen: 0, ends: Instant::now() + MAX_WATCH, over: false };
+    let watch = Watch {
+        rpc: rpc.clone(),
+        watcher,
+        seen: 0,
+        ends: Instant::now() + MAX_WATCH,
+        over: false,
+    };
     Ok(stream::unfold(watch, move |mut watch| async move {
         if watch.over {
             return None;
         }
         let rpc = watch.rpc.clone();
         let seen = watch.seen;
-        let read = || async { store::orders::find(rpc.db.read(), id).await?.ok_or(Error::NotFound(id)) };
-        let next = watch.watcher.until(read, |order: &Order| order.parts().version > seen);
+        let read = || async {
+            store::orders::find(rpc.db.read(), id)
+                .await?
+                .ok_or(Error::NotFound(id))
+        };
+        let next = watch
+            .watcher
+            .until(read, |order: &Order| order.parts().version > seen);
         match tokio::time::timeout_at(watch.ends, next).await.ok()? {
             Ok(order) => {
                 watch.seen = order.parts().version;
                 watch.over = order.parts().status.is_final();
-                Some((Ok(pb::WatchOrderResponse { order: Some(convert::order(&order)) }), watch))
+                Some((
+                    Ok(pb::WatchOrderResponse {
+                        order: Some(convert::order(&order)),
+                    }),
+                    watch,
+                ))
             }
             Err(error) => {
                 watch.over = true;

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use chassis::{clock, db::Error, page::Page};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -28,25 +29,41 @@ pub async fn insert(db: &impl ConnectionTrait, order: &Order) -> Result<(), Erro
         customer_id: Set(parts.customer_id),
         customer_name: Set(parts.customer_name.clone()),
         status: Set(row_status(parts.status)),
-        currency_code: Set(parts.total.as_ref().map(|total| total.currency_code.clone())),
+        currency_code: Set(parts
+            .total
+            .as_ref()
+            .map(|total| total.currency_code.clone())),
         total_minor: Set(parts.total.as_ref().map(|total| total.minor_units)),
-        rejection_reason: Set(parts.rejection.as_ref().map(|rejection| rejection.reason.clone())),
-        rejection_message: Set(parts.rejection.as_ref().map(|rejection| rejection.message.clone())),
+        rejection_reason: Set(parts
+            .rejection
+            .as_ref()
+            .map(|rejection| rejection.reason.clone())),
+        rejection_message: Set(parts
+            .rejection
+            .as_ref()
+            .map(|rejection| rejection.message.clone())),
         created_at_us: Set(clock::to_us(parts.created)),
         updated_at_us: Set(clock::to_us(parts.updated)),
         version: Set(parts.version),
     };
     Entity::insert(row).exec_without_returning(db).await?;
-    let lines = (0..).zip(&parts.lines).map(|(position, line)| order_line::ActiveModel {
-        order_id: Set(parts.id),
-        position: Set(position),
-        sku: Set(line.sku.clone()),
-        name: Set(line.name.clone()),
-        quantity: Set(line.quantity),
-        currency_code: Set(line.unit_price.as_ref().map(|price| price.currency_code.clone())),
-        unit_price_minor: Set(line.unit_price.as_ref().map(|price| price.minor_units)),
-    });
-    order_line::Entity::insert_many(lines).exec_without_returning(db).await?;
+    let lines = (0..)
+        .zip(&parts.lines)
+        .map(|(position, line)| order_line::ActiveModel {
+            order_id: Set(parts.id),
+            position: Set(position),
+            sku: Set(line.sku.clone()),
+            name: Set(line.name.clone()),
+            quantity: Set(line.quantity),
+            currency_code: Set(line
+                .unit_price
+                .as_ref()
+                .map(|price| price.currency_code.clone())),
+            unit_price_minor: Set(line.unit_price.as_ref().map(|price| price.minor_units)),
+        });
+    order_line::Entity::insert_many(lines)
+        .exec_without_returning(db)
+        .await?;
     Ok(())
 }
 
@@ -59,15 +76,28 @@ pub async fn save(db: &impl ConnectionTrait, order: &Order) -> Result<(), Error>
     let rejection = parts.rejection.as_ref();
     let saved = Entity::update_many()
         .col_expr(Column::Status, Expr::value(row_status(parts.status)))
-        .col_expr(Column::RejectionReason, Expr::value(rejection.map(|rejection| rejection.reason.clone())))
-        .col_expr(Column::RejectionMessage, Expr::value(rejection.map(|rejection| rejection.message.clone())))
-        .col_expr(Column::UpdatedAtUs, Expr::value(clock::to_us(parts.updated)))
+        .col_expr(
+            Column::RejectionReason,
+            Expr::value(rejection.map(|rejection| rejection.reason.clone())),
+        )
+        .col_expr(
+            Column::RejectionMessage,
+            Expr::value(rejection.map(|rejection| rejection.message.clone())),
+        )
+        .col_expr(
+            Column::UpdatedAtUs,
+            Expr::value(clock::to_us(parts.updated)),
+        )
         .col_expr(Column::Version, Expr::value(parts.version))
         .filter(Column::Id.eq(parts.id))
         .filter(Column::Version.eq(parts.version - 1))
         .exec(db)
         .await?;
-    if saved.rows_affected == 1 { Ok(()) } else { Err(Error::Conflict) }
+    if saved.rows_affected == 1 {
+        Ok(())
+    } else {
+        Err(Error::Conflict)
+    }
 }
 
 /// The order with this id.
@@ -75,7 +105,9 @@ pub async fn save(db: &impl ConnectionTrait, order: &Order) -> Result<(), Error>
 /// # Errors
 /// The database's own.
 pub async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Order>, Error> {
-    let Some(row) = Entity::find_by_id(id).one(db).await? else { return Ok(None) };
+    let Some(row) = Entity::find_by_id(id).one(db).await? else {
+        return Ok(None);
+    };
     Ok(with_lines(db, vec![row]).await?.pop())
 }
 
@@ -83,7 +115,11 @@ pub async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Order>, 
 ///
 /// # Errors
 /// The database's own.
-pub async fn list(db: &impl ConnectionTrait, customer: Option<Uuid>, page: &Page) -> Result<Vec<Order>, Error> {
+pub async fn list(
+    db: &impl ConnectionTrait,
+    customer: Option<Uuid>,
+    page: &Page,
+) -> Result<Vec<Order>, Error> {
     let mut query = Entity::find();
     if let Some(customer) = customer {
         query = query.filter(Column::CustomerId.eq(customer));
@@ -91,7 +127,11 @@ pub async fn list(db: &impl ConnectionTrait, customer: Option<Uuid>, page: &Page
     if let Some(after) = page.after {
         query = query.filter(Column::Id.lt(after));
     }
-    let rows = query.order_by_desc(Column::Id).limit(page.limit()).all(db).await?;
+    let rows = query
+        .order_by_desc(Column::Id)
+        .limit(page.limit())
+        .all(db)
+        .await?;
     with_lines(db, rows).await
 }
 
@@ -134,9 +174,10 @@ fn order(row: Model, lines: Vec<Line>) -> Order {
         },
         lines,
         total: money(row.currency_code, row.total_minor),
-        rejection: row
-            .rejection_reason
-            .map(|reason| Rejection { reason, message: row.rejection_message.unwrap_or_default() }),
+        rejection: row.rejection_reason.map(|reason| Rejection {
+            reason,
+            message: row.rejection_message.unwrap_or_default(),
+        }),
         created: clock::from_us(row.created_at_us),
         updated: clock::from_us(row.updated_at_us),
         version: row.version,
@@ -144,7 +185,10 @@ fn order(row: Model, lines: Vec<Line>) -> Order {
 }
 
 fn money(currency_code: Option<String>, minor_units: Option<i64>) -> Option<Money> {
-    Some(Money { currency_code: currency_code?, minor_units: minor_units? })
+    Some(Money {
+        currency_code: currency_code?,
+        minor_units: minor_units?,
+    })
 }
 
 fn row_status(status: Status) -> Row {

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use chassis::client::{self, Channel};
-use contracts::caravan::catalog::v1::{BatchGetProductsRequest, catalog_service_client::CatalogServiceClient};
+use contracts::caravan::catalog::v1::{
+    BatchGetProductsRequest, catalog_service_client::CatalogServiceClient,
+};
 
 use crate::{
     domain::{money::Money, order::Offer},
@@ -19,7 +21,9 @@ pub struct Catalog {
 impl Catalog {
     /// The catalogue behind this channel.
     pub fn new(channel: Channel) -> Self {
-        Self { client: CatalogServiceClient::new(channel) }
+        Self {
+            client: CatalogServiceClient::new(channel),
+        }
     }
 
     /// What is on sale of these skus, by one call.
@@ -39,11 +43,20 @@ impl Catalog {
             .products
             .into_iter()
             .map(|product| {
-                let price = product
-                    .price
-                    .ok_or_else(|| Error::Contract(format!("product {} has no price", product.product_id)))?;
-                let unit_price = Money { currency_code: price.currency_code, minor_units: price.minor_units };
-                Ok((product.sku, Offer { name: product.name, unit_price }))
+                let price = product.price.ok_or_else(|| {
+                    Error::Contract(format!("product {} has no price", product.product_id))
+                })?;
+                let unit_price = Money {
+                    currency_code: price.currency_code,
+                    minor_units: price.minor_units,
+                };
+                Ok((
+                    product.sku,
+                    Offer {
+                        name: product.name,
+                        unit_price,
+                    },
+                ))
             })
             .collect()
     }

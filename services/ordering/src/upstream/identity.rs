@@ -17,7 +17,9 @@ pub struct Identity {
 impl Identity {
     /// The identity service behind this channel.
     pub fn new(channel: Channel) -> Self {
-        Self { client: IdentityServiceClient::new(channel) }
+        Self {
+            client: IdentityServiceClient::new(channel),
+        }
     }
 
     /// The account as it is now; `None` where there is none.
@@ -25,7 +27,9 @@ impl Identity {
     /// # Errors
     /// [`Error::Upstream`].
     pub async fn account(&self, id: Uuid) -> Result<Option<Customer>, Error> {
-        let request = BatchGetAccountsRequest { account_ids: vec![id.to_string()] };
+        let request = BatchGetAccountsRequest {
+            account_ids: vec![id.to_string()],
+        };
         let reply = client::retry(|| {
             let (mut client, request) = (self.client.clone(), request.clone());
             async move { client.batch_get_accounts(request).await }

@@ -11,13 +11,20 @@ impl MigrationTrait for Migration {
         manager.create_table(orders()).await?;
         manager.create_table(order_lines()).await?;
         manager.create_table(customers()).await?;
-        let by_customer = Index::create().name("orders_by_customer").table("orders").col("customer_id").col("id").to_owned();
+        let by_customer = Index::create()
+            .name("orders_by_customer")
+            .table("orders")
+            .col("customer_id")
+            .col("id")
+            .to_owned();
         manager.create_index(by_customer).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in ["order_lines", "orders", "customers"] {
-            manager.drop_table(Table::drop().table(table).to_owned()).await?;
+            manager
+                .drop_table(Table::drop().table(table).to_owned())
+                .await?;
         }
         Ok(())
     }
