@@ -159,18 +159,19 @@ mod tests {
         let passwords = Passwords::new(1);
         let hash = passwords.hash(secret("correct horse")).await.expect("room");
         let mut fastest = [Duration::MAX; 2];
-        for _ in 0..5 {
+        // As many rounds as a busy machine needs to show how fast both can be.
+        for round in 0..50 {
             for (fastest, hash) in fastest.iter_mut().zip([Some(hash.clone()), None]) {
                 let start = Instant::now();
                 assert!(!passwords.verify(secret("wrong"), hash).await.expect("room"));
                 *fastest = start.elapsed().min(*fastest);
             }
+            let [known, unknown] = fastest;
+            if round >= 4 && unknown * 3 > known * 2 && known * 3 > unknown * 2 {
+                return;
+            }
         }
-        let [known, unknown] = fastest;
-        assert!(
-            unknown * 2 > known && known * 2 > unknown,
-            "known {known:?}, unknown {unknown:?}"
-        );
+        panic!("known and unknown differ: {fastest:?}");
     }
 
     #[tokio::test]

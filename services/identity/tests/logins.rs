@@ -29,7 +29,8 @@ async fn a_wrong_password_and_an_unknown_address_look_the_same(engine: Engine) {
     };
     world.register("ada@example.org").await;
     let mut fastest = [Duration::MAX; 2];
-    for _ in 0..5 {
+    // As many rounds as a busy machine needs to show how fast both can be, but none that is slowed down.
+    for round in 1..=MAX_FAILURES {
         for (fastest, email) in fastest
             .iter_mut()
             .zip(["ada@example.org", "nobody@example.org"])
@@ -49,12 +50,12 @@ async fn a_wrong_password_and_an_unknown_address_look_the_same(engine: Engine) {
                 "The e-mail address or the password is wrong."
             );
         }
+        let [known, unknown] = fastest;
+        if round >= 3 && unknown * 2 > known && known * 2 > unknown {
+            return;
+        }
     }
-    let [known, unknown] = fastest;
-    assert!(
-        unknown * 2 > known && known * 2 > unknown,
-        "known {known:?}, unknown {unknown:?}"
-    );
+    panic!("known and unknown differ: {fastest:?}");
 }
 
 async fn guessing_is_slowed_down(engine: Engine) {

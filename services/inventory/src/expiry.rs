@@ -7,7 +7,11 @@ use futures::{TryStreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{change, error::Error, store};
+use crate::{
+    change::{self, Outcome},
+    error::Error,
+    store,
+};
 
 /// Most holds of one look; the rest waits for the next one, which follows at once.
 const MAX_BATCH_HOLDS: u64 = 256;
@@ -54,10 +58,13 @@ async fn expire_overdue(db: &Db) -> Result<u64, Error> {
 
 async fn expire(db: &Db, order: Uuid) -> Result<(), Error> {
     let now = chassis::clock::now();
-    db.write(
-        |tx| async move { change::held(&tx, order, |held, shelf| held.expire(now, shelf)).await },
-    )
-    .await?;
-    tracing::info!(%order, "an order's hold on stock has expired");
+    let ended =
+        db.write(|tx| async move {
+            change::held(&tx, order, |held, shelf| held.expire(now, shelf)).await
+        })
+        .await?;
+    if ended == Outcome::Changed {
+        tracing::info!(%order, "an order's hold on stock has expired");
+    }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Products to rows and back.
 
-use chassis::db::Error;
+use chassis::{clock, db::Error};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -28,8 +28,8 @@ pub async fn insert(db: &impl ConnectionTrait, product: &Product) -> Result<bool
         currency_code: Set(parts.price.currency_code().to_owned()),
         price_minor: Set(parts.price.minor_units()),
         state: Set(row_state(parts.state)),
-        created_at: Set(parts.created),
-        updated_at: Set(parts.updated),
+        created_at_us: Set(clock::to_us(parts.created)),
+        updated_at_us: Set(clock::to_us(parts.updated)),
         version: Set(parts.version),
     };
     // Not a caught error: PostgreSQL would give up the whole unit of work.
@@ -57,7 +57,10 @@ pub async fn save(db: &impl ConnectionTrait, product: &Product) -> Result<(), Er
         )
         .col_expr(Column::PriceMinor, Expr::value(parts.price.minor_units()))
         .col_expr(Column::State, Expr::value(row_state(parts.state)))
-        .col_expr(Column::UpdatedAt, Expr::value(parts.updated))
+        .col_expr(
+            Column::UpdatedAtUs,
+            Expr::value(clock::to_us(parts.updated)),
+        )
         .col_expr(Column::Version, Expr::value(parts.version + 1))
         .filter(Column::Id.eq(parts.id))
         .filter(Column::Version.eq(parts.version))
@@ -126,8 +129,8 @@ fn product(row: Model) -> Result<Product, Error> {
             Row::OnSale => State::OnSale,
             Row::Retired => State::Retired,
         },
-        created: row.created_at,
-        updated: row.updated_at,
+        created: clock::from_us(row.created_at_us),
+        updated: clock::from_us(row.updated_at_us),
         version: row.version,
     }))
 }

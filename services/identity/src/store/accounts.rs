@@ -1,6 +1,9 @@
 //! Accounts and their passwords' hashes to rows and back.
 
-use chassis::db::{Error, Tx};
+use chassis::{
+    clock,
+    db::{Error, Tx},
+};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
@@ -29,7 +32,7 @@ pub async fn insert(tx: &Tx, account: &Account, password_hash: &str) -> Result<b
         display_name: Set(parts.display_name.clone()),
         roles: Set(RoleNames(account.role_names())),
         state: Set(row_state(parts.state)),
-        created_at: Set(parts.created),
+        created_at_us: Set(clock::to_us(parts.created)),
         version: Set(parts.version),
     };
     // Not a caught error: PostgreSQL would give up the whole unit of work.
@@ -137,7 +140,7 @@ fn account(row: Model) -> Result<Account, Error> {
             Row::Active => State::Active,
             Row::Inactive => State::Inactive,
         },
-        created: row.created_at,
+        created: clock::from_us(row.created_at_us),
         version: row.version,
     }))
 }

@@ -1,6 +1,9 @@
 //! Signing keys to rows and back.
 
-use chassis::db::{Error, Tx};
+use chassis::{
+    clock,
+    db::{Error, Tx},
+};
 use sea_orm::{ActiveValue::Set, ConnectionTrait, EntityTrait, QueryOrder, sea_query::OnConflict};
 
 use super::entity::signing_key::{ActiveModel, Column, Entity};
@@ -13,7 +16,7 @@ pub async fn offer(tx: &Tx, generation: i64, private_key: Vec<u8>) -> Result<(),
     let row = ActiveModel {
         generation: Set(generation),
         private_key: Set(private_key),
-        created_at: Set(chassis::clock::now()),
+        created_at_us: Set(clock::now_us()),
     };
     let mut first_wins = OnConflict::column(Column::Generation);
     first_wins.do_nothing();

@@ -12,17 +12,23 @@ use crate::domain::{event::Event, lines::Lines};
 ///
 /// # Errors
 /// The database's own.
-pub async fn publish(tx: &Tx, events: Vec<Event>) -> Result<(), Error> {
+pub async fn publish(tx: &Tx, events: &[Event]) -> Result<(), Error> {
     for event in events {
         match event {
             Event::Adjusted { sku, on_hand } => {
-                outbox::append(tx, &pb::StockAdjusted { sku, on_hand }).await?
+                let message = pb::StockAdjusted {
+                    sku: sku.clone(),
+                    on_hand: *on_hand,
+                };
+                outbox::append(tx, &message).await?;
             }
-            Event::Depleted { sku } => outbox::append(tx, &pb::StockDepleted { sku }).await?,
+            Event::Depleted { sku } => {
+                outbox::append(tx, &pb::StockDepleted { sku: sku.clone() }).await?
+            }
             Event::Reserved { order, lines } => {
                 let message = pb::StockReserved {
                     order_id: order.to_string(),
-                    lines: stock_lines(&lines),
+                    lines: stock_lines(lines),
                 };
                 outbox::append(tx, &message).await?;
             }
@@ -31,17 +37,21 @@ pub async fn publish(tx: &Tx, events: Vec<Event>) -> Result<(), Error> {
                 lines,
                 expired,
             } => {
-                let message = pb::StockReleased {
-                    order_id: order.to_string(),
-                    lines: stock_lines(&lines),
-                    expired,
-                };
-                outbox::append(tx, &message).await?;
+                let (order_id, lines) = (order.to_string(), stock_lines(lines));
+                outbox::append(
+                    tx,
+                    &pb::StockReleased {
+                        order_id,
+                        lines,
+                        expired: *expired,
+                    },
+                )
+                .await?;
             }
             Event::Committed { order, lines } => {
                 let message = pb::StockCommitted {
                     order_id: order.to_string(),
-                    lines: stock_lines(&lines),
+                    lines: stock_lines(lines),
                 };
                 outbox::append(tx, &message).await?;
             }

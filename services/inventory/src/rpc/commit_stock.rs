@@ -4,7 +4,11 @@ use chassis::Call;
 use contracts::caravan::inventory::v1 as pb;
 
 use super::{Rpc, convert};
-use crate::{change, domain::reservation::Reservation, error::Error};
+use crate::{
+    change::{self, Outcome},
+    domain::reservation::Reservation,
+    error::Error,
+};
 
 pub(super) async fn handle(
     rpc: &Rpc,
@@ -14,11 +18,9 @@ pub(super) async fn handle(
     let order = convert::order_id(&request.order_id)?;
     rpc.db
         .once(&call, &request, |tx| async move {
-            let known = change::held(&tx, order, Reservation::commit).await?;
-            if known {
-                Ok(pb::CommitStockResponse {})
-            } else {
-                Err(Error::NoReservation(order))
+            match change::held(&tx, order, Reservation::commit).await? {
+                Outcome::NoHold => Err(Error::NoReservation(order)),
+                Outcome::Unchanged | Outcome::Changed => Ok(pb::CommitStockResponse {}),
             }
         })
         .await

@@ -1,6 +1,6 @@
 //! Holds stock for an order: all lines or none.
 
-use chassis::Call;
+use chassis::{Call, db};
 use contracts::caravan::inventory::v1 as pb;
 use uuid::Uuid;
 
@@ -17,16 +17,26 @@ pub(super) async fn handle(
     let (id, expires) = (Uuid::now_v7(), chassis::clock::now() + rpc.hold_ttl);
     rpc.db
         .once(&call, &request, |tx| async move {
-            if let Some(held) = store::reservations::lock(&tx, order).await? {
-                held.meets(lines)?;
-                return Ok(reply(&held));
-            }
             let mut shelf = store::stock::lock(&tx, lines).await?;
-            let (held, events) = Reservation::hold(id, order, lines.clone(), expires, &mut shelf)?;
-            store::reservations::insert(&tx, &held).await?;
-            store::stock::save_all(&tx, &shelf).await?;
-            publish(&tx, events).await?;
-            Ok::<_, Error>(reply(&held))
+            let wish = Reservation::hold(id, order, lines.clone(), expires, &mut shelf);
+            if let Ok((held, events)) = &wish
+                && store::reservations::insert(&tx, held).await?
+            {
+                store::stock::save_all(&tx, &shelf).await?;
+                publish(&tx, events).await?;
+                return Ok(reply(held));
+            }
+            // Looked for only here, since an order is hardly ever reserved twice.
+            // Not locked: whoever changes it may wait for the stock that is locked above.
+            match store::reservations::find(&tx, order).await? {
+                Some(held) => held
+                    .meets(lines)
+                    .map(|()| reply(&held))
+                    .map_err(Error::from),
+                None => Err(wish
+                    .err()
+                    .map_or(Error::Store(db::Error::Conflict), Error::from)),
+            }
         })
         .await
 }

@@ -20,7 +20,7 @@ pub(super) async fn handle(
             let events = stock.count(request.on_hand)?;
             if !events.is_empty() {
                 store::stock::save(&tx, &stock).await?;
-                publish(&tx, events).await?;
+                publish(&tx, &events).await?;
             }
             Ok::<_, Error>(stock)
         })

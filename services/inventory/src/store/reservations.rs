@@ -1,6 +1,9 @@
 //! Holds to rows and back.
 
-use chassis::db::{Error, Tx};
+use chassis::{
+    clock,
+    db::{Error, Tx},
+};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -17,18 +20,18 @@ use crate::domain::{
     reservation::{Parts, Reservation, State},
 };
 
-/// Stores a new hold.
+/// Stores a new hold. False, and nothing is stored, where the order has one.
 ///
 /// # Errors
-/// [`Error::Conflict`] where the order has got one at the same moment.
-pub async fn insert(tx: &Tx, reservation: &Reservation) -> Result<(), Error> {
+/// The database's own.
+pub async fn insert(tx: &Tx, reservation: &Reservation) -> Result<bool, Error> {
     let parts = reservation.parts();
     let row = ActiveModel {
         order_id: Set(parts.order),
         reservation_id: Set(parts.id),
         lines: Set(rows(&parts.lines)),
         state: Set(row_state(parts.state)),
-        expires_at: Set(parts.expires),
+        expires_at_us: Set(clock::to_us(parts.expires)),
         version: Set(parts.version),
     };
     let mut skip_known = OnConflict::column(Column::OrderId);
@@ -37,11 +40,7 @@ pub async fn insert(tx: &Tx, reservation: &Reservation) -> Result<(), Error> {
         .on_conflict(skip_known)
         .exec_without_returning(tx)
         .await?;
-    if inserted == 1 {
-        Ok(())
-    } else {
-        Err(Error::Conflict)
-    }
+    Ok(inserted == 1)
 }
 
 /// Stores what became of a hold.
@@ -62,6 +61,15 @@ pub async fn save(tx: &Tx, reservation: &Reservation) -> Result<(), Error> {
     } else {
         Err(Error::Conflict)
     }
+}
+
+/// The order's hold.
+///
+/// # Errors
+/// The database's own.
+pub async fn find(tx: &Tx, order: Uuid) -> Result<Option<Reservation>, Error> {
+    let row = Entity::find_by_id(order).one(tx).await?;
+    row.map(reservation).transpose()
 }
 
 /// The order's hold, locked until the unit of work ends.
@@ -86,8 +94,8 @@ pub async fn overdue(
         .select_only()
         .column(Column::OrderId)
         .filter(Column::State.eq(Row::Held))
-        .filter(Column::ExpiresAt.lte(now))
-        .order_by_asc(Column::ExpiresAt)
+        .filter(Column::ExpiresAtUs.lte(clock::to_us(now)))
+        .order_by_asc(Column::ExpiresAtUs)
         .limit(limit)
         .into_tuple()
         .all(db)
@@ -114,7 +122,7 @@ fn reservation(row: Model) -> Result<Reservation, Error> {
             Row::Committed => State::Committed,
             Row::Returned => State::Returned,
         },
-        expires: row.expires_at,
+        expires: clock::from_us(row.expires_at_us),
         version: row.version,
     }))
 }

@@ -1,7 +1,6 @@
 //! The table `products`.
 
 use sea_orm::entity::prelude::*;
-use time::OffsetDateTime;
 
 /// Whether a product can be bought, as its row says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
@@ -37,10 +36,10 @@ pub struct Model {
     pub price_minor: i64,
     /// Whether it can be bought.
     pub state: State,
-    /// UTC.
-    pub created_at: OffsetDateTime,
-    /// UTC.
-    pub updated_at: OffsetDateTime,
+    /// Microseconds since 1970.
+    pub created_at_us: i64,
+    /// Microseconds since 1970.
+    pub updated_at_us: i64,
     /// Counts the changes.
     pub version: i64,
 }

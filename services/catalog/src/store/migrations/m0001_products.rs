@@ -19,8 +19,8 @@ impl MigrationTrait for Migration {
                     .col(schema::string_len("currency_code", 3))
                     .col(schema::big_integer("price_minor"))
                     .col(schema::string_len("state", 16))
-                    .col(schema::timestamp_with_time_zone("created_at"))
-                    .col(schema::timestamp_with_time_zone("updated_at"))
+                    .col(schema::big_integer("created_at_us"))
+                    .col(schema::big_integer("updated_at_us"))
                     .col(schema::big_integer("version"))
                     .to_owned(),
             )

@@ -2,7 +2,6 @@
 
 use sea_orm::{FromJsonQueryResult, entity::prelude::*};
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 
 /// Whether an account can be used, as its row says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
@@ -38,8 +37,8 @@ pub struct Model {
     pub roles: RoleNames,
     /// Whether it can be used.
     pub state: State,
-    /// UTC.
-    pub created_at: OffsetDateTime,
+    /// Microseconds since 1970.
+    pub created_at_us: i64,
     /// Counts the changes.
     pub version: i64,
 }

@@ -1,7 +1,6 @@
 //! The table `signing_keys`.
 
 use sea_orm::entity::prelude::*;
-use time::OffsetDateTime;
 
 /// A key that access tokens are signed with.
 #[sea_orm::model]
@@ -14,8 +13,8 @@ pub struct Model {
     /// PKCS#8, with the public key inside.
     #[sea_orm(column_type = "Blob")]
     pub private_key: Vec<u8>,
-    /// UTC.
-    pub created_at: OffsetDateTime,
+    /// Microseconds since 1970.
+    pub created_at_us: i64,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

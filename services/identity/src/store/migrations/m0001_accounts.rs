@@ -17,7 +17,7 @@ impl MigrationTrait for Migration {
                     .col(schema::string_len("display_name", 100))
                     .col(schema::json("roles"))
                     .col(schema::string_len("state", 16))
-                    .col(schema::timestamp_with_time_zone("created_at"))
+                    .col(schema::big_integer("created_at_us"))
                     .col(schema::big_integer("version"))
                     .to_owned(),
             )

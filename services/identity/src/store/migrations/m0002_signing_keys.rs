@@ -14,7 +14,7 @@ impl MigrationTrait for Migration {
                     .table("signing_keys")
                     .col(schema::big_integer("generation").primary_key())
                     .col(schema::blob("private_key"))
-                    .col(schema::timestamp_with_time_zone("created_at"))
+                    .col(schema::big_integer("created_at_us"))
                     .to_owned(),
             )
             .await

@@ -2,7 +2,6 @@
 
 use sea_orm::{FromJsonQueryResult, entity::prelude::*};
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 
 /// What became of a hold, as its row says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
@@ -53,8 +52,8 @@ pub struct Model {
     pub lines: LineRows,
     /// What became of it.
     pub state: State,
-    /// UTC; when a hold ends by itself.
-    pub expires_at: OffsetDateTime,
+    /// When a hold ends by itself, in microseconds since 1970.
+    pub expires_at_us: i64,
     /// Counts the changes.
     pub version: i64,
 }

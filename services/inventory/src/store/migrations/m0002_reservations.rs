@@ -16,14 +16,14 @@ impl MigrationTrait for Migration {
                     .col(schema::uuid("reservation_id"))
                     .col(schema::json("lines"))
                     .col(schema::string_len("state", 16))
-                    .col(schema::timestamp_with_time_zone("expires_at"))
+                    .col(schema::big_integer("expires_at_us"))
                     .col(schema::big_integer("version"))
                     .to_owned(),
             )
             .await?;
         // Small whatever the history: only what can still expire.
         let held =
-            "CREATE INDEX reservations_held ON reservations (expires_at) WHERE state = 'held'";
+            "CREATE INDEX reservations_held ON reservations (expires_at_us) WHERE state = 'held'";
         manager.get_connection().execute_unprepared(held).await?;
         Ok(())
     }
