@@ -147,7 +147,9 @@ impl Drive {
                 Operation::Compensation => &definition.compensation,
             };
             let call = call.as_ref().expect("only what has a call is ordered");
-            let identity = Identity { saga, step: &definition.name, operation, epoch };
+            // Without an action to undo, the participant's barrier must not take it for an empty compensation.
+            let shown = if definition.call.is_none() { Operation::Action } else { operation };
+            let identity = Identity { saga, step: &definition.name, operation: shown, epoch };
             let start = Instant::now();
             let result = engine.shared.participants.call(identity, call, request).await;
             engine.shared.metrics.called(call, result.as_ref().err(), start.elapsed());
