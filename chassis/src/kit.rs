@@ -1,8 +1,11 @@
 //! What a service's main is handed: database, broker and clients, ready to use.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -23,6 +26,9 @@ use crate::{
 
 /// Logical name of the service that makes tokens.
 const IDENTITY: &str = "identity";
+
+/// Time between two signs of life that NATS is asked for; without an answer to two of them the connection counts as broken.
+const NATS_PING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A service's means. Cheap to clone.
 #[derive(Clone)]
@@ -131,6 +137,7 @@ impl Kit {
         let connect = || async {
             let client = async_nats::ConnectOptions::new()
                 .name(&self.shared.name)
+                .ping_interval(NATS_PING_INTERVAL)
                 .retry_on_initial_connect()
                 .connect(&self.shared.common.nats_url)
                 .await?;

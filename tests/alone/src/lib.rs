@@ -9,7 +9,7 @@ mod process;
 mod stream;
 
 pub use call::{Bearer, Client, SagaCall, reason, violated_fields};
-pub use kit::{Engine, wait};
+pub use kit::{DatabaseUrl, Engine, database_url, wait};
 pub use process::{Service, ServiceBuilder};
 
 /// Makes two tests of each named `async fn(Engine)`: one on SQLite and one on PostgreSQL.
