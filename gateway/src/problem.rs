@@ -19,8 +19,11 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 const RETRY_AFTER_S: u64 = 1;
 
 /// What went wrong with a request.
+#[derive(Clone, Debug)]
+pub struct Problem(Box<Members>);
+
 #[derive(Clone, Debug, Serialize)]
-pub struct Problem {
+struct Members {
     /// Always `about:blank`: the status says what kind it is.
     #[serde(rename = "type")]
     kind: &'static str,
@@ -65,7 +68,7 @@ impl Problem {
             500 => Code::Internal,
             _ => Code::InvalidArgument,
         };
-        Self {
+        Self(Box::new(Members {
             kind: "about:blank",
             title: title(status),
             status: status.as_u16(),
@@ -76,7 +79,7 @@ impl Problem {
             details: Vec::new(),
             request_id: String::new(),
             retry_after_s: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S),
-        }
+        }))
     }
 
     /// A request that is no message of the contract.
@@ -87,7 +90,7 @@ impl Problem {
             error.to_string(),
         );
         let field = error.field();
-        problem.violations.push(Violation {
+        problem.0.violations.push(Violation {
             field: if field.is_empty() {
                 error.source().to_string()
             } else {
@@ -112,7 +115,7 @@ impl Problem {
             .and_then(|info| info.retry_delay);
         let retry = retry.and_then(|delay| Duration::try_from(delay).ok());
         let overloaded = matches!(status.code, Code::Unavailable | Code::ResourceExhausted);
-        Self {
+        Self(Box::new(Members {
             kind: "about:blank",
             title: title(http),
             status: http.as_u16(),
@@ -136,21 +139,21 @@ impl Problem {
             retry_after_s: retry
                 .map(|delay| delay.as_secs_f64().ceil() as u64)
                 .or(overloaded.then_some(RETRY_AFTER_S)),
-        }
+        }))
     }
 
     pub(crate) fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     pub(crate) fn for_request(mut self, request_id: &str) -> Self {
-        request_id.clone_into(&mut self.request_id);
+        request_id.clone_into(&mut self.0.request_id);
         self
     }
 
     /// The problem as JSON.
     pub(crate) fn json(&self) -> Bytes {
-        serde_json::to_vec(self).unwrap_or_default().into()
+        serde_json::to_vec(&self.0).unwrap_or_default().into()
     }
 
     pub(crate) fn response(&self) -> Response<Bytes> {
@@ -159,10 +162,10 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.status == 401 {
+        if self.0.status == 401 {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = self.0.retry_after_s {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
@@ -262,6 +265,6 @@ mod tests {
         let mut status = Status::new(Code::Internal, "connection to 10.0.0.7 refused");
         status.from_upstream = true;
         let problem = Problem::of_status(&status);
-        assert_eq!(problem.detail, "Internal Server Error");
+        assert_eq!(problem.0.detail, "Internal Server Error");
     }
 }

@@ -5,7 +5,8 @@ mod support;
 use proptest::{prelude::*, test_runner::Config};
 use prost::Message as _;
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value,
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor,
+    ReflectMessage as _, Value,
 };
 use support::{oracle_print, same};
 use transcode::{Encoder, Printer, Schema};
