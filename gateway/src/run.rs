@@ -59,7 +59,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     };
     let listener = bind(config.listen_addr).await?;
     let admin_listener = bind(config.admin_addr).await?;
-    let address = listener.local_addr()?;
+    let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
     if config.listen_addr.port() == 0 {
         // Before any log line: whoever asked for a free port reads this first.
         let mut stdout = std::io::stdout();
@@ -78,7 +78,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         config.ignore_unknown_fields,
         drain.clone(),
     ));
-    let compile_ms = start.elapsed().as_millis();
+    let compile_ms = start.elapsed().as_millis() as u64;
 
     let report = Readiness::new().watch(drain.clone());
     let admin = tokio::spawn(admin::serve(
@@ -86,7 +86,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         report,
         Some(telemetry.metrics()),
     ));
-    tracing::info!(http = %address, admin = %config.admin_addr, routes, compile_ms, "serving");
+    tracing::info!(http = %address, admin = %admin_address, routes, compile_ms, "serving");
     let drained = server::serve(listener, gateway, drain, config.drain_timeout).await;
     admin.abort();
     if drained {

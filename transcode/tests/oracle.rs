@@ -59,7 +59,11 @@ fn message(choices: &mut Choices<'_>, descriptor: MessageDescriptor, depth: u32)
             return message;
         }
         "google.protobuf.Duration" => {
-            let sign = if choices.byte() % 2 == 0 { 1 } else { -1 };
+            let sign = if choices.byte().is_multiple_of(2) {
+                1
+            } else {
+                -1
+            };
             let seconds = (choices.number() % 315_576_000_000) as i64;
             message.set_field_by_name("seconds", Value::I64(seconds * i64::from(sign)));
             message.set_field_by_name("nanos", Value::I32(nanos(choices) * sign));
@@ -86,12 +90,12 @@ fn message(choices: &mut Choices<'_>, descriptor: MessageDescriptor, depth: u32)
     for field in descriptor.fields() {
         let is_value = descriptor.full_name() == "google.protobuf.Value";
         let nested = matches!(field.kind(), Kind::Message(_));
-        if (choices.byte() % 3 == 0 && !is_value) || (nested && depth >= MAX_DEPTH) {
+        if (choices.byte().is_multiple_of(3) && !is_value) || (nested && depth >= MAX_DEPTH) {
             continue;
         }
         let value = field_value(choices, &field, depth);
         message.set_field(&field, value);
-        if is_value && choices.byte() % 3 == 0 {
+        if is_value && choices.byte().is_multiple_of(3) {
             break; // A oneof: the last one stays.
         }
     }
@@ -162,7 +166,7 @@ fn single(choices: &mut Choices<'_>, field: &FieldDescriptor, depth: u32) -> Val
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => Value::I64(choices.number() as i64),
         Kind::Uint32 | Kind::Fixed32 => Value::U32(choices.number() as u32),
         Kind::Uint64 | Kind::Fixed64 => Value::U64(choices.number()),
-        Kind::Bool => Value::Bool(choices.byte() % 2 == 0),
+        Kind::Bool => Value::Bool(choices.byte().is_multiple_of(2)),
         Kind::String => Value::String(choices.text()),
         Kind::Bytes => Value::Bytes(choices.text().into_bytes().into()),
         Kind::Enum(found) if found.full_name() == "google.protobuf.NullValue" => {

@@ -5,6 +5,8 @@ mod operation;
 mod rules;
 mod schemas;
 
+use std::collections::HashMap;
+
 use comments::Comments;
 use prost_reflect::DescriptorPool;
 use schemas::Schemas;
@@ -22,6 +24,7 @@ pub fn document(pool: &DescriptorPool, rest: &transcode::Api) -> Value {
     let comments = Comments::read(pool);
     let mut schemas = Schemas::new(&comments);
     let mut paths: Map<String, Value> = Map::new();
+    let mut spellings = Spellings::default();
     let mut tags: Map<String, Value> = Map::new();
     let mut counts = vec![0; rest.methods().len()];
     for binding in rest.bindings() {
@@ -36,11 +39,10 @@ pub fn document(pool: &DescriptorPool, rest: &transcode::Api) -> Value {
             let comment = comments.of(service.parent_file().name(), service.path());
             json!({"name": service.name(), "description": comment})
         });
-        let operation = operation::operation(rest, binding, &mut schemas, counts[index]);
-        let path = paths
-            .entry(operation::path(binding.template(), method))
-            .or_insert_with(|| json!({}));
-        path[binding.verb().to_lowercase()] = operation;
+        let path = spellings.of(operation::path(binding.template(), &method.input()));
+        let operation = operation::operation(rest, binding, &path.1, &mut schemas, counts[index]);
+        let item = paths.entry(path.0).or_insert_with(|| json!({}));
+        item[binding.verb().to_lowercase()] = operation;
     }
     schemas.add_problem();
     json!({
@@ -61,4 +63,21 @@ pub fn document(pool: &DescriptorPool, rest: &transcode::Api) -> Value {
             },
         },
     })
+}
+
+/// Paths that differ only in the names of their variables are one path to OpenAPI: the first names stay.
+#[derive(Default)]
+struct Spellings(HashMap<String, Path>);
+
+/// A path and the names of its variables, in order.
+type Path = (String, Vec<String>);
+
+impl Spellings {
+    fn of(&mut self, path: Path) -> Path {
+        let mut nameless = path.0.clone();
+        for name in &path.1 {
+            nameless = nameless.replacen(&format!("{{{name}}}"), "{}", 1);
+        }
+        self.0.entry(nameless).or_insert(path).clone()
+    }
 }

@@ -16,25 +16,26 @@ use super::schemas::{PROBLEM, Schemas, well_known};
 const MAX_QUERY_DEPTH: usize = 4;
 const JSON: &str = "application/json";
 
-/// The template as OpenAPI writes it: names as in JSON, without what they match.
-pub(super) fn path(template: &str, method: &MethodDescriptor) -> String {
-    let mut path = String::new();
+/// The template as OpenAPI writes it, names as in JSON and without what they match; and the names.
+pub(super) fn path(template: &str, input: &MessageDescriptor) -> (String, Vec<String>) {
+    let (mut path, mut names) = (String::new(), Vec::new());
     let mut rest = template;
     while let Some((literal, tail)) = rest.split_once('{') {
         let (variable, tail) = tail.split_once('}').unwrap_or((tail, ""));
-        let name = variable.split('=').next().unwrap_or_default();
-        path.push_str(literal);
-        path.push_str(&format!("{{{}}}", json_path(&method.input(), name)));
+        let name = json_path(input, variable.split('=').next().unwrap_or_default());
+        path.push_str(&format!("{literal}{{{name}}}"));
+        names.push(name);
         rest = tail;
     }
     path.push_str(rest);
-    path
+    (path, names)
 }
 
-/// `count` tells the routes of one rpc apart; it begins with 1.
+/// `names` are those of the path's variables; `count` tells the routes of one rpc apart and begins with 1.
 pub(super) fn operation(
     rest: &transcode::Api,
     binding: &Binding,
+    names: &[String],
     schemas: &mut Schemas<'_>,
     count: usize,
 ) -> Value {
@@ -54,7 +55,7 @@ pub(super) fn operation(
         "tags": [service.name()],
         "summary": summary,
         "description": description,
-        "parameters": parameters(rest, binding, method, &policy, schemas),
+        "parameters": parameters(rest, binding, (method, names), &policy, schemas),
         "responses": responses(rest, binding, method, &policy, schemas),
         "security": security(policy.access.as_ref()),
     });
@@ -84,19 +85,19 @@ fn security(access: Option<&Access>) -> Value {
 fn parameters(
     rest: &transcode::Api,
     binding: &Binding,
-    method: &MethodDescriptor,
+    (method, names): (&MethodDescriptor, &[String]),
     policy: &policy::MethodPolicy,
     schemas: &mut Schemas<'_>,
 ) -> Vec<Value> {
     let input = method.input();
     let bound: BTreeSet<_> = binding.path_fields().map(str::to_owned).collect();
     let mut parameters = Vec::new();
-    for name in binding.path_fields() {
-        let schema = field_at(&input, name)
+    for (field, name) in binding.path_fields().zip(names) {
+        let schema = field_at(&input, field)
             .map(|field| schemas.field(&field))
             .unwrap_or_else(|| json!({"type": "string"}));
         parameters.push(json!({
-            "name": json_path(&input, name), "in": "path", "required": true, "schema": schema,
+            "name": name, "in": "path", "required": true, "schema": schema,
         }));
     }
     let taken = match binding.body() {
