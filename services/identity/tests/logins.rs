@@ -195,3 +195,26 @@ async fn tokens_end(engine: Engine) {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_memory_of_hashes_is_given_back() {
+    const LITTLE_KIB: u64 = 12 * 1024;
+    let Some(world) = World::start(Engine::Sqlite).await else {
+        return;
+    };
+    world.log_in(ADMIN, PASSWORD).await.expect("made at boot");
+    let before = world.service.resident_kib();
+    for answer in join_all((0..32).map(|_| world.log_in(ADMIN, PASSWORD))).await {
+        answer.expect("right");
+    }
+    alone::wait::until("little more is held than before", || async {
+        let now = world.service.resident_kib();
+        if now < before + LITTLE_KIB {
+            Ok(())
+        } else {
+            Err((before, now))
+        }
+    })
+    .await;
+    assert!(before < 80 * 1024, "{before} KiB after the first");
+}

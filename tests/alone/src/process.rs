@@ -235,6 +235,19 @@ impl Service {
         &self.database
     }
 
+    /// Memory that the process holds, in KiB.
+    ///
+    /// # Panics
+    /// Where the system does not say so at /proc.
+    pub fn resident_kib(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.running.child.id());
+        let status = std::fs::read_to_string(status).expect("the process runs");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = resident.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.and_then(|kib| kib.parse().ok())
+            .expect("a number of kB")
+    }
+
     /// What the process has written so far, a line each.
     pub fn log(&self) -> Vec<String> {
         lines(&self.running.log)
