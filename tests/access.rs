@@ -77,7 +77,7 @@ async fn a_token_is_needed_and_must_be_ours(world: &World) {
     world.stock(&sku).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_expired_token_is_refused() {
     let setup = Setup::on(Engine::Sqlite).variable("TOKEN_LIFETIME", "2s");
     let world = World::start_with(setup)

@@ -137,7 +137,7 @@ fn refused(arguments: &[&str]) -> String {
     text
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_second_mesh_on_the_same_home_is_refused() {
     let mut world = World::start().await;
     let home = world.mesh_home();
@@ -164,7 +164,7 @@ async fn a_second_mesh_on_the_same_home_is_refused() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_sample_catalogue_is_there_from_the_start() {
     let world = World::start_with(Setup::on(Engine::Sqlite).seeded())
         .await
@@ -205,7 +205,7 @@ async fn a_sample_catalogue_is_there_from_the_start() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_was_confirmed_survives_a_stop_and_a_kill_of_everything() {
     let mut world = World::start().await;
     let sku = world.product("coffee", 1250, 10).await;
