@@ -5,14 +5,20 @@
 //! becomes a [`problem::Problem`]. [`api::Api`] holds what the contract says, compiled once.
 
 pub mod api;
+mod body;
 pub mod config;
+mod exchange;
 pub mod handle;
 mod headers;
 mod metrics;
 pub mod openapi;
 pub mod problem;
 pub mod run;
+mod scratch;
 pub mod server;
 mod status;
 pub mod stream;
+mod unary;
 pub mod upstream;
+
+pub use body::MAX_BODY_BYTES;

@@ -204,8 +204,8 @@ async fn bad_input_is_told_with_its_place() {
         ("/v1/orders?pageSize=x", "pageSize"),
         ("/v1/orders?page_size=1&pageSize=2", "pageSize"),
         ("/v1/orders?nope=1", "nope"),
-        ("/v1/orders/%zz", "order_id"),
-        ("/v1/orders/%ff", "order_id"),
+        ("/v1/orders/%zz", "orderId"),
+        ("/v1/orders/%ff", "orderId"),
         ("/v1/orders/1?orderId=2", "orderId"),
     ] {
         let response = world.get(path).send().await.expect("an answer");
@@ -244,7 +244,7 @@ async fn what_is_not_there_is_told() {
     let request = request.header("content-type", "application/x-www-form-urlencoded");
     assert_eq!(request.send().await.expect("an answer").status(), 415);
 
-    let too_large = "x".repeat(gateway::handle::MAX_BODY_BYTES + 1);
+    let too_large = "x".repeat(gateway::MAX_BODY_BYTES + 1);
     let response = world
         .post("/v1/orders", &too_large)
         .send()

@@ -5,9 +5,9 @@ use crate::{
     bound::{self, Bound, FieldPath},
     json_in::is_text,
     path, query,
-    route::{self, Template},
     rule::Rule,
     schema::{Form, Kind, Shape},
+    template::{self, Template},
     wire::{self, put_bytes},
 };
 
@@ -59,6 +59,8 @@ pub(crate) struct Variable {
     pub(crate) path: FieldPath,
     /// Dotted, in the contract's names.
     pub(crate) name: Box<str>,
+    /// Dotted, in JSON names.
+    json_name: Box<str>,
     from: usize,
     to: Option<usize>,
     several: bool,
@@ -78,7 +80,7 @@ impl Binding {
             method: method.1.to_owned(),
             problem,
         };
-        let template = route::parse(&rule.template).map_err(fault)?;
+        let template = template::parse(&rule.template).map_err(fault)?;
         let variables = variables(schema, request, &template).map_err(fault)?;
         let message = schema.message(request);
         let body = match rule.body.as_str() {
@@ -159,7 +161,7 @@ impl Binding {
         for variable in &self.variables {
             variable
                 .encode(schema, path, encoder.lenient, out)
-                .map_err(|error| error.in_field(&variable.name).of_source(Source::Path))?;
+                .map_err(|error| error.in_field(&variable.json_name).of_source(Source::Path))?;
         }
         let sets_mask = query::encode(self, schema, input.query, has_body, encoder.lenient, out)
             .map_err(|error| error.of_source(Source::Query))?;
@@ -250,6 +252,7 @@ fn variables(
             return Err(format!("{:?} cannot stand in a path", capture.field_path));
         }
         variables.push(Variable {
+            json_name: bound::json_name(schema, &path).into(),
             path,
             name: capture.field_path.clone(),
             from: capture.from,

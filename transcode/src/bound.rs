@@ -73,3 +73,11 @@ pub(crate) fn resolve(schema: &Schema, root: MessageId, path: &str) -> Result<Fi
     }
     Ok(steps.into())
 }
+
+/// A path in JSON names.
+pub(crate) fn json_name(schema: &Schema, path: &[Step]) -> String {
+    path.iter()
+        .map(|step| &*schema.message(step.message).field(step.field).json_name)
+        .collect::<Vec<_>>()
+        .join(".")
+}

@@ -1,5 +1,6 @@
 //! Protobuf wire bytes to JSON.
 
+mod repeated;
 mod scalar;
 mod wkt;
 
@@ -228,78 +229,6 @@ impl Printer {
         }
     }
 
-    fn list(
-        &mut self,
-        schema: &Schema,
-        field: &Field,
-        wire: &[u8],
-        out: &mut Vec<u8>,
-        depth: u32,
-    ) -> Result<()> {
-        let mut records = Records::new(wire);
-        let mut first = true;
-        let packable = !matches!(
-            field.kind,
-            Kind::String | Kind::Bytes | Kind::Message(_) | Kind::Group(_)
-        );
-        while let Some((number, raw)) = records.next()? {
-            if number != field.number {
-                continue;
-            }
-            match raw {
-                Raw::Bytes(bytes) if packable => {
-                    let mut packed = Records::new(bytes);
-                    while packed.position() < bytes.len() {
-                        comma(out, &mut first);
-                        let raw = scalar::packed(field.kind, &mut packed)?;
-                        self.scalar(schema, field.kind, raw, out)?;
-                    }
-                }
-                raw => {
-                    comma(out, &mut first);
-                    self.single(schema, field.kind, raw, out, depth)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn map(
-        &mut self,
-        schema: &Schema,
-        field: &Field,
-        wire: &[u8],
-        out: &mut Vec<u8>,
-        depth: u32,
-    ) -> Result<()> {
-        let Kind::Message(entry) = field.kind else {
-            return Err(OutputError::Malformed("map"));
-        };
-        let [key_field, value_field] = &schema.message(entry).fields[..] else {
-            return Err(OutputError::Malformed("map"));
-        };
-        let mut records = Records::new(wire);
-        let mut first = true;
-        while let Some((number, raw)) = records.next()? {
-            if number != field.number {
-                continue;
-            }
-            let Raw::Bytes(entry) = raw else {
-                return Err(OutputError::Malformed("map entry"));
-            };
-            let (key, value) = key_and_value(entry)?;
-            comma(out, &mut first);
-            self.key(schema, key_field.kind, key, out)?;
-            out.push(b':');
-            match (value, value_field.kind) {
-                (Some(raw), kind) => self.single(schema, kind, raw, out, depth + 1)?,
-                (None, Kind::Message(id)) => self.nested(schema, id, &[], out, depth + 2)?,
-                (None, _) => self.zero(schema, value_field, out)?,
-            }
-        }
-        Ok(())
-    }
-
     /// One value of a field.
     #[inline]
     fn single(
@@ -329,13 +258,6 @@ impl Printer {
     }
 }
 
-fn comma(out: &mut Vec<u8>, first: &mut bool) {
-    if !*first {
-        out.push(b',');
-    }
-    *first = false;
-}
-
 /// A message that comes in parts is the parts one after the other.
 fn merge(number: u32, wire: &[u8]) -> Result<Vec<u8>> {
     let mut merged = Vec::with_capacity(wire.len());
@@ -348,18 +270,4 @@ fn merge(number: u32, wire: &[u8]) -> Result<Vec<u8>> {
         }
     }
     Ok(merged)
-}
-
-/// The parts of a map entry.
-fn key_and_value(entry: &[u8]) -> Result<(Option<Raw<'_>>, Option<Raw<'_>>)> {
-    let (mut key, mut value) = (None, None);
-    let mut records = Records::new(entry);
-    while let Some((number, raw)) = records.next()? {
-        match number {
-            1 => key = Some(raw),
-            2 => value = Some(raw),
-            _ => {}
-        }
-    }
-    Ok((key, value))
 }

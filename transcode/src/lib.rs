@@ -44,6 +44,7 @@ mod route;
 mod rule;
 mod scalar;
 mod schema;
+mod template;
 mod text;
 mod time;
 mod wire;

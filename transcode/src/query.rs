@@ -169,11 +169,7 @@ pub(crate) fn put_path(
 fn json_path(schema: &Schema, binding: &Binding, name: &str) -> String {
     match bound::resolve(schema, binding.request, name) {
         Err(_) => name.to_owned(),
-        Ok(path) => path
-            .iter()
-            .map(|step| &*schema.message(step.message).field(step.field).json_name)
-            .collect::<Vec<_>>()
-            .join("."),
+        Ok(path) => bound::json_name(schema, &path),
     }
 }
 

@@ -1,16 +1,16 @@
 //! The tables: what transcoding must know of each message and enum, compiled once from descriptors.
 
+mod compile;
+
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
 };
 
-use prost_reflect::{
-    Cardinality, DescriptorPool, EnumDescriptor, FieldDescriptor, Kind as Described,
-    MessageDescriptor,
-};
+use compile::Compiler;
+use prost_reflect::DescriptorPool;
 
-use crate::{text, wire};
+use crate::wire;
 
 /// Every message and enum of a pool as tables.
 #[derive(Debug)]
@@ -125,9 +125,6 @@ pub(crate) struct Enum {
     labels: Vec<(i32, Box<str>)>,
 }
 
-/// Field numbers below this are found by index.
-const SMALL_NUMBERS: u32 = 512;
-
 impl Schema {
     /// Compiles the tables of every message of the pool.
     pub fn compile(pool: &DescriptorPool) -> Self {
@@ -191,23 +188,6 @@ impl Message {
 }
 
 impl Enum {
-    fn compile(described: &EnumDescriptor) -> Self {
-        let mut labels: Vec<(i32, Box<str>)> = Vec::new();
-        for value in described.values() {
-            labels.push((value.number(), format!("\"{}\"", value.name()).into()));
-        }
-        labels.sort_by_key(|(number, _)| *number); // Stable: of two names the first declared stays first.
-        labels.dedup_by_key(|(number, _)| *number);
-        Self {
-            null: described.full_name() == "google.protobuf.NullValue",
-            by_name: described
-                .values()
-                .map(|value| (value.name().into(), value.number()))
-                .collect(),
-            labels,
-        }
-    }
-
     pub(crate) fn number(&self, name: &str) -> Option<i32> {
         self.by_name.get(name).copied()
     }
@@ -226,145 +206,6 @@ impl Enum {
             .labels
             .binary_search_by_key(&number, |(found, _)| *found);
         index.ok().map(|index| &*self.labels[index].1)
-    }
-}
-
-#[derive(Default)]
-struct Compiler {
-    messages: HashMap<Box<str>, MessageId>,
-    enums: HashMap<Box<str>, EnumId>,
-}
-
-impl Compiler {
-    fn message(&self, described: &MessageDescriptor) -> Message {
-        let mut fields: Vec<_> = described.fields().collect();
-        fields.sort_by_key(FieldDescriptor::number);
-        let index_of = |wanted: &FieldDescriptor| {
-            let index = fields
-                .iter()
-                .position(|field| field.number() == wanted.number());
-            index.expect("a oneof's fields are the message's") as u16
-        };
-        let oneofs: Vec<_> = described
-            .oneofs()
-            .filter(|oneof| !oneof.is_synthetic())
-            .collect();
-        let mut by_name = HashMap::default();
-        for field in &fields {
-            by_name.insert(field.name().into(), index_of(field));
-        }
-        // Last, so that a JSON name beats another field's proto name.
-        for field in &fields {
-            by_name.insert(field.json_name().into(), index_of(field));
-        }
-        let small = fields
-            .iter()
-            .map(|field| field.number())
-            .filter(|number| *number < SMALL_NUMBERS)
-            .max();
-        let mut by_number = vec![0; small.map_or(0, |number| number as usize + 1)];
-        for field in &fields {
-            if let Some(slot) = by_number.get_mut(field.number() as usize) {
-                *slot = index_of(field) + 1;
-            }
-        }
-        Message {
-            name: described.full_name().into(),
-            form: self.form(described),
-            oneofs: oneofs
-                .iter()
-                .map(|oneof| {
-                    let members = oneof.fields().map(|field| index_of(&field)).collect();
-                    (oneof.name().into(), members)
-                })
-                .collect(),
-            fields: fields
-                .iter()
-                .map(|field| {
-                    let oneof = field.containing_oneof();
-                    let oneof = oneof.and_then(|found| oneofs.iter().position(|o| *o == found));
-                    self.field(field, oneof.map(|index| index as u16))
-                })
-                .collect(),
-            by_name,
-            by_number,
-        }
-    }
-
-    fn field(&self, described: &FieldDescriptor, oneof: Option<u16>) -> Field {
-        let mut label = Vec::new();
-        text::put_string(&mut label, described.json_name());
-        label.push(b':');
-        let shape = if described.is_map() {
-            Shape::Map
-        } else if described.cardinality() == Cardinality::Repeated {
-            Shape::List {
-                packed: described.is_packed(),
-            }
-        } else if described.supports_presence() {
-            Shape::Explicit
-        } else {
-            Shape::Implicit
-        };
-        Field {
-            number: described.number(),
-            name: described.name().into(),
-            json_name: described.json_name().into(),
-            label: String::from_utf8(label).expect("made from a string").into(),
-            kind: self.kind(described),
-            shape,
-            oneof,
-        }
-    }
-
-    fn kind(&self, field: &FieldDescriptor) -> Kind {
-        match field.kind() {
-            Described::Double => Kind::Double,
-            Described::Float => Kind::Float,
-            Described::Int32 => Kind::Int32,
-            Described::Int64 => Kind::Int64,
-            Described::Uint32 => Kind::Uint32,
-            Described::Uint64 => Kind::Uint64,
-            Described::Sint32 => Kind::Sint32,
-            Described::Sint64 => Kind::Sint64,
-            Described::Fixed32 => Kind::Fixed32,
-            Described::Fixed64 => Kind::Fixed64,
-            Described::Sfixed32 => Kind::Sfixed32,
-            Described::Sfixed64 => Kind::Sfixed64,
-            Described::Bool => Kind::Bool,
-            Described::String => Kind::String,
-            Described::Bytes => Kind::Bytes,
-            Described::Enum(found) => Kind::Enum(self.enums[found.full_name()]),
-            Described::Message(found) if field.is_group() => {
-                Kind::Group(self.messages[found.full_name()])
-            }
-            Described::Message(found) => Kind::Message(self.messages[found.full_name()]),
-        }
-    }
-
-    fn form(&self, described: &MessageDescriptor) -> Form {
-        match described.full_name() {
-            "google.protobuf.Any" => Form::Any,
-            "google.protobuf.Timestamp" => Form::Timestamp,
-            "google.protobuf.Duration" => Form::Duration,
-            "google.protobuf.FieldMask" => Form::FieldMask,
-            "google.protobuf.Struct" => Form::Struct,
-            "google.protobuf.Value" => Form::Value,
-            "google.protobuf.ListValue" => Form::ListValue,
-            "google.protobuf.Empty" => Form::Empty,
-            "google.protobuf.DoubleValue"
-            | "google.protobuf.FloatValue"
-            | "google.protobuf.Int64Value"
-            | "google.protobuf.UInt64Value"
-            | "google.protobuf.Int32Value"
-            | "google.protobuf.UInt32Value"
-            | "google.protobuf.BoolValue"
-            | "google.protobuf.StringValue"
-            | "google.protobuf.BytesValue" => described
-                .get_field(1)
-                .map_or(Form::Plain, |field| Form::Wrapper(self.kind(&field))),
-            _ => Form::Plain,
-        }
     }
 }
 

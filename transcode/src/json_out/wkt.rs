@@ -1,6 +1,10 @@
 //! Well-known types to JSON.
 
-use super::{Printer, Result, comma, key_and_value, scalar};
+use super::{
+    Printer, Result,
+    repeated::{comma, key_and_value},
+    scalar,
+};
 use crate::{
     MAX_DEPTH, OutputError, mask,
     schema::{Form, Schema},
