@@ -88,6 +88,25 @@ impl Db {
     }
 }
 
+/// Replaces the reply that [`Db::once`] keeps for this call, for work that a later unit ends.
+///
+/// The first unit keeps a reply that says that the work is under way, the last one the answer. A call with
+/// neither saga step nor Idempotency-Key has no reply to replace.
+///
+/// # Errors
+/// The database's own.
+pub async fn amend_reply(
+    tx: &Tx,
+    call: &Call,
+    request: &impl Message,
+    reply: &impl Message,
+) -> Result<(), Error> {
+    match Identity::of(call, request) {
+        Some(identity) => identity.keep(tx, reply.encode_to_vec()).await,
+        None => Ok(()),
+    }
+}
+
 fn decode<R: Message + Default>(reply: &[u8]) -> Result<R, Error> {
     R::decode(reply).map_err(|error| Error::Corrupt(format!("stored reply: {error}")))
 }

@@ -1,0 +1,3 @@
+//! What payment publishes.
+
+pub mod publish;

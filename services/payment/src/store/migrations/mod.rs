@@ -1,0 +1,16 @@
+//! The schema, one step a file.
+
+use sea_orm_migration::prelude::*;
+
+mod m0001_payments;
+
+/// Every step, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_payments::Migration)]
+    }
+}
