@@ -6,7 +6,7 @@ use chassis::{
 };
 use uuid::Uuid;
 
-use crate::domain::{check::Fault, saga::Refused};
+use crate::{check::Fault, domain::saga::Refused};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -90,9 +90,10 @@ impl Classify for Error {
     fn violations(&self) -> Vec<Violation> {
         match self {
             Self::Invalid(violation) => vec![violation.clone()],
-            Self::Definition(faults) => {
-                faults.iter().map(|fault| Violation::new(fault.field.clone(), fault.text.clone())).collect()
-            }
+            Self::Definition(faults) => faults
+                .iter()
+                .map(|fault| Violation::new(fault.field.clone(), fault.text.clone()))
+                .collect(),
             _ => Vec::new(),
         }
     }

@@ -1,8 +1,9 @@
 //! The orchestrator: runs what definitions say, step by step, so that it ends whole or undone whatever fails.
 //!
-//! [`domain`] decides, [`engine`] carries out, [`store`] keeps; [`expression`] reads and makes messages, and
+//! [`check`] compiles definitions, [`domain`] decides, [`engine`] carries out, [`store`] keeps; [`expression`] reads and makes messages, and
 //! [`participants`] calls. It knows no business: definitions are data, checked against descriptors.
 
+pub mod check;
 pub mod config;
 pub mod domain;
 pub mod engine;

@@ -45,18 +45,36 @@ impl Participants {
     ///
     /// # Errors
     /// Does not happen for names of the config itself.
-    pub fn new(kit: &Kit, upstreams: &chassis::config::Upstreams) -> Result<Self, client::UnknownUpstream> {
-        let channels = upstreams.iter().map(|(name, _)| Ok((name.to_owned(), kit.channel(name)?)));
-        Ok(Self { channels: channels.collect::<Result<_, _>>()? })
+    pub fn new(
+        kit: &Kit,
+        upstreams: &chassis::config::Upstreams,
+    ) -> Result<Self, client::UnknownUpstream> {
+        let channels = upstreams
+            .iter()
+            .map(|(name, _)| Ok((name.to_owned(), kit.channel(name)?)));
+        Ok(Self {
+            channels: channels.collect::<Result<_, _>>()?,
+        })
     }
 
     /// Calls a participant and answers its reply, or what its failure means.
-    pub async fn call(&self, identity: Identity<'_>, call: &Call, request: Bytes) -> Result<Bytes, Refusal> {
+    pub async fn call(
+        &self,
+        identity: Identity<'_>,
+        call: &Call,
+        request: Bytes,
+    ) -> Result<Bytes, Refusal> {
         let Some(channel) = self.channels.get(&*call.service) else {
             let text = format!("UPSTREAMS names no `{}`", call.service);
             return Err(Refusal::new("UNIMPLEMENTED", "NO_SUCH_PARTICIPANT", text));
         };
-        let answer = client::call_raw(channel, &call.path, request, metadata(identity), call.timeout);
+        let answer = client::call_raw(
+            channel,
+            &call.path,
+            request,
+            metadata(identity),
+            call.timeout,
+        );
         match tokio::time::timeout(call.timeout + TIMEOUT_MARGIN, answer).await {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(status)) => Err(refusal(&status)),
@@ -77,7 +95,8 @@ fn metadata(identity: Identity<'_>) -> MetadataMap {
         (call::SAGA_OPERATION, operation.as_str().to_owned()),
         (call::SAGA_EPOCH, identity.epoch.to_string()),
     ] {
-        let value = MetadataValue::try_from(value).expect("ids, numbers and step names are plain ASCII");
+        let value =
+            MetadataValue::try_from(value).expect("ids, numbers and step names are plain ASCII");
         metadata.insert(key, value);
     }
     metadata
@@ -87,9 +106,16 @@ fn refusal(status: &Status) -> Refusal {
     if status.code() == Code::OutOfRange && status.message().starts_with(TOO_LARGE) {
         // Our own limit, not the participant's word: it did its work and answered more than anybody reads.
         let refusal = Refusal::new("DATA_LOSS", "REPLY_TOO_LARGE", status.message());
-        return Refusal { class: Class::Stop, ..refusal };
+        return Refusal {
+            class: Class::Stop,
+            ..refusal
+        };
     }
-    Refusal::new(code_name(status.code()), chassis::status::reason(status), status.message())
+    Refusal::new(
+        code_name(status.code()),
+        chassis::status::reason(status),
+        status.message(),
+    )
 }
 
 fn code_name(code: Code) -> &'static str {

@@ -9,11 +9,7 @@ use chassis::db::Db;
 use contracts::{DESCRIPTOR_POOL, caravan::saga::v1 as pb};
 use tokio::sync::watch;
 
-use crate::{
-    domain::{check, definition::Definition},
-    error::Error,
-    store,
-};
+use crate::{check, domain::definition::Definition, error::Error, store};
 
 /// Compiled versions that are kept; beyond it all are forgotten and compiled again when needed.
 const MAX_COMPILED: usize = 256;
@@ -31,7 +27,11 @@ pub struct Registry {
 impl Registry {
     /// Over this database; knows nothing before [`Self::refresh`].
     pub fn new(db: Db) -> Self {
-        Self { db, compiled: Arc::default(), newest: Arc::new(watch::Sender::default()) }
+        Self {
+            db,
+            compiled: Arc::default(),
+            newest: Arc::new(watch::Sender::default()),
+        }
     }
 
     /// Checks a definition and keeps it. The same content again answers the version that it has.
@@ -41,7 +41,10 @@ impl Registry {
     pub async fn register(&self, definition: pb::Definition) -> Result<i32, Error> {
         let definition = &definition;
         compile(definition.clone()).await?;
-        let version = self.db.write(|tx| async move { store::definitions::register(&tx, definition).await }).await?;
+        let version = self
+            .db
+            .write(|tx| async move { store::definitions::register(&tx, definition).await })
+            .await?;
         self.refresh().await?;
         Ok(version)
     }
@@ -51,7 +54,10 @@ impl Registry {
     /// # Errors
     /// The database's own.
     pub async fn refresh(&self) -> Result<(), Error> {
-        let newest: BTreeMap<_, _> = store::definitions::all_newest(self.db.read()).await?.into_iter().collect();
+        let newest: BTreeMap<_, _> = store::definitions::all_newest(self.db.read())
+            .await?
+            .into_iter()
+            .collect();
         self.newest.send_if_modified(|known| {
             let changed = *known != newest;
             *known = newest;
@@ -81,14 +87,23 @@ impl Registry {
     /// [`Error::NoDefinition`]; the database's own; the contract has changed so that it no longer compiles.
     pub async fn version(&self, name: &str, version: i32) -> Result<Arc<Definition>, Error> {
         let key = (name.to_owned(), version);
-        let known = self.compiled.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let known = self
+            .compiled
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .cloned();
         if let Some(known) = known {
             return Ok(known);
         }
         let stored = store::definitions::find(self.db.read(), name, version).await?;
-        let stored = stored.ok_or_else(|| Error::NoDefinition(format!("{name} version {version}")))?;
+        let stored =
+            stored.ok_or_else(|| Error::NoDefinition(format!("{name} version {version}")))?;
         let compiled = Arc::new(compile(stored.definition).await?);
-        let mut cache = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = self
+            .compiled
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         if cache.len() >= MAX_COMPILED {
             cache.clear();
         }
@@ -99,6 +114,9 @@ impl Registry {
 
 /// Compiling takes a thread of its own; nobody else's work waits for it.
 async fn compile(definition: pb::Definition) -> Result<Definition, Error> {
-    let compiled = tokio::task::spawn_blocking(move || check::compile(&definition, &DESCRIPTOR_POOL)).await;
-    compiled.map_err(|_| Error::corrupt("a definition could not be compiled"))?.map_err(Error::Definition)
+    let compiled =
+        tokio::task::spawn_blocking(move || check::compile(&definition, &DESCRIPTOR_POOL)).await;
+    compiled
+        .map_err(|_| Error::corrupt("a definition could not be compiled"))?
+        .map_err(Error::Definition)
 }

@@ -21,9 +21,16 @@ pub async fn service(config: Config, kit: Kit) -> anyhow::Result<Service> {
     let db = kit.database::<Migrator>().await?;
     let registry = Registry::new(db.clone());
     let participants = Participants::new(&kit, &config.common.upstreams)?;
-    let settings = Settings { lease: config.lease, concurrency: config.concurrency };
+    let settings = Settings {
+        lease: config.lease,
+        concurrency: config.concurrency,
+    };
     let engine = Engine::new(db, registry, participants, settings);
-    let triggers = Triggers::new(engine.clone(), async_nats::jetstream::new(kit.nats().await?), kit.name());
+    let triggers = Triggers::new(
+        engine.clone(),
+        async_nats::jetstream::new(kit.nats().await?),
+        kit.name(),
+    );
     Ok(kit
         .grpc(SagaServiceServer::new(Rpc::new(engine.clone())))
         // Consumers of subjects that are known only once definitions are registered.

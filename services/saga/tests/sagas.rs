@@ -32,34 +32,80 @@ async fn world(engine: Engine) -> Option<World> {
 }
 
 async fn every_step_is_done_once_and_shown(engine: Engine) {
-    let Some(world) = world(engine).await else { return };
+    let Some(world) = world(engine).await else {
+        return;
+    };
     let (id, order) = world.begin().await;
     let saga = world.until(&id, pb::SagaState::Completed).await;
-    assert_eq!(world.participant.effects(&order).await, ["ReserveStock", "AuthorizePayment", "CommitStock", "CapturePayment"]);
+    assert_eq!(
+        world.participant.effects(&order).await,
+        [
+            "ReserveStock",
+            "AuthorizePayment",
+            "CommitStock",
+            "CapturePayment"
+        ]
+    );
     assert_eq!(states(&saga), [pb::StepState::Done; 4]);
-    assert_eq!((saga.key.as_str(), saga.version, saga.epoch), (order.as_str(), 1, 1));
+    assert_eq!(
+        (saga.key.as_str(), saga.version, saga.epoch),
+        (order.as_str(), 1, 1)
+    );
     assert_eq!(saga.failure, None);
     for step in &saga.steps {
-        let [attempt] = step.attempts.as_slice() else { panic!("{step:?}") };
-        assert_eq!((attempt.operation(), attempt.number, attempt.code.as_str()), (pb::Operation::Action, 1, "OK"));
+        let [attempt] = step.attempts.as_slice() else {
+            panic!("{step:?}")
+        };
+        assert_eq!(
+            (attempt.operation(), attempt.number, attempt.code.as_str()),
+            (pb::Operation::Action, 1, "OK")
+        );
         assert!(attempt.start_time.is_some() && attempt.end_time.is_some());
     }
-    let started = pb::SagaStarted { saga_id: id.clone(), definition: "test".into(), key: order.clone() };
+    let started = pb::SagaStarted {
+        saga_id: id.clone(),
+        definition: "test".into(),
+        key: order.clone(),
+    };
     world.service.publishes(vec![started]).await;
-    world.service.publishes(vec![pb::SagaCompleted { saga_id: id, definition: "test".into(), key: order }]).await;
+    world
+        .service
+        .publishes(vec![pb::SagaCompleted {
+            saga_id: id,
+            definition: "test".into(),
+            key: order,
+        }])
+        .await;
 }
 
 async fn a_refusal_undoes_in_reverse(engine: Engine) {
-    let Some(world) = world(engine).await else { return };
-    world.participant.will("CommitStock", [Fate::Status(Code::FailedPrecondition, "NOT_TODAY")]);
+    let Some(world) = world(engine).await else {
+        return;
+    };
+    world.participant.will(
+        "CommitStock",
+        [Fate::Status(Code::FailedPrecondition, "NOT_TODAY")],
+    );
     let (id, order) = world.begin().await;
     let saga = world.until(&id, pb::SagaState::Compensated).await;
     assert_eq!(
         world.participant.effects(&order).await,
-        ["ReserveStock", "AuthorizePayment", "VoidPayment", "ReleaseStock"]
+        [
+            "ReserveStock",
+            "AuthorizePayment",
+            "VoidPayment",
+            "ReleaseStock"
+        ]
     );
     let failure = saga.failure.clone().expect("why");
-    assert_eq!((failure.step.as_str(), failure.code.as_str(), failure.reason.as_str()), ("commit", "FAILED_PRECONDITION", "NOT_TODAY"));
+    assert_eq!(
+        (
+            failure.step.as_str(),
+            failure.code.as_str(),
+            failure.reason.as_str()
+        ),
+        ("commit", "FAILED_PRECONDITION", "NOT_TODAY")
+    );
     assert_eq!(failure.message, "as the test says");
     use pb::StepState::{Compensated, Failed, Waiting};
     assert_eq!(states(&saga), [Compensated, Compensated, Failed, Waiting]);
@@ -68,65 +114,118 @@ async fn a_refusal_undoes_in_reverse(engine: Engine) {
 }
 
 async fn a_transient_failure_is_tried_again(engine: Engine) {
-    let Some(world) = world(engine).await else { return };
+    let Some(world) = world(engine).await else {
+        return;
+    };
     let unavailable = Fate::Status(Code::Unavailable, "BUSY");
-    world.participant.will("AuthorizePayment", [unavailable.clone(), unavailable]);
+    world
+        .participant
+        .will("AuthorizePayment", [unavailable.clone(), unavailable]);
     let (id, order) = world.begin().await;
     let saga = world.until(&id, pb::SagaState::Completed).await;
-    let codes: Vec<_> = saga.steps[1].attempts.iter().map(|attempt| (attempt.number, attempt.code.as_str())).collect();
+    let codes: Vec<_> = saga.steps[1]
+        .attempts
+        .iter()
+        .map(|attempt| (attempt.number, attempt.code.as_str()))
+        .collect();
     assert_eq!(codes, [(1, "UNAVAILABLE"), (2, "UNAVAILABLE"), (3, "OK")]);
     assert_eq!(world.participant.effects(&order).await.len(), 4);
 }
 
 async fn a_lost_answer_does_nothing_twice(engine: Engine) {
-    let Some(world) = world(engine).await else { return };
-    for method in ["ReserveStock", "AuthorizePayment", "CommitStock", "CapturePayment"] {
+    let Some(world) = world(engine).await else {
+        return;
+    };
+    for method in [
+        "ReserveStock",
+        "AuthorizePayment",
+        "CommitStock",
+        "CapturePayment",
+    ] {
         world.participant.will(method, [Fate::Lost]);
     }
     let (id, order) = world.begin().await;
     world.until(&id, pb::SagaState::Completed).await;
-    assert_eq!(world.participant.effects(&order).await, ["ReserveStock", "AuthorizePayment", "CommitStock", "CapturePayment"]);
+    assert_eq!(
+        world.participant.effects(&order).await,
+        [
+            "ReserveStock",
+            "AuthorizePayment",
+            "CommitStock",
+            "CapturePayment"
+        ]
+    );
 }
 
 async fn what_was_given_up_is_undone_too(engine: Engine) {
-    let Some(world) = world(engine).await else { return };
+    let Some(world) = world(engine).await else {
+        return;
+    };
     // Done, but nobody ever learns of it.
-    world.participant.will("AuthorizePayment", [Fate::Lost, Fate::Lost, Fate::Lost]);
+    world
+        .participant
+        .will("AuthorizePayment", [Fate::Lost, Fate::Lost, Fate::Lost]);
     let (id, order) = world.begin().await;
     let saga = world.until(&id, pb::SagaState::Compensated).await;
     assert_eq!(
         world.participant.effects(&order).await,
-        ["ReserveStock", "AuthorizePayment", "VoidPayment", "ReleaseStock"]
+        [
+            "ReserveStock",
+            "AuthorizePayment",
+            "VoidPayment",
+            "ReleaseStock"
+        ]
     );
     assert_eq!(saga.failure.expect("why").code, "UNAVAILABLE");
 }
 
 async fn an_orchestrator_that_dies_goes_on_after_its_restart(engine: Engine) {
-    let Some(mut world) = World::start_with(engine, "1s").await else { return };
+    let Some(mut world) = World::start_with(engine, "1s").await else {
+        return;
+    };
     world.register(DEFINITION).await.expect("fine");
     let gate = Arc::new(Notify::new());
-    world.participant.will("AuthorizePayment", [Fate::Held(gate.clone())]);
+    world
+        .participant
+        .will("AuthorizePayment", [Fate::Held(gate.clone())]);
     let (id, order) = world.begin().await;
     world.participant.called("AuthorizePayment", 1).await;
     world.crash().await;
     gate.notify_one();
     let saga = world.until(&id, pb::SagaState::Completed).await;
     assert!(saga.epoch > 1, "claimed anew");
-    assert_eq!(world.participant.effects(&order).await, ["ReserveStock", "AuthorizePayment", "CommitStock", "CapturePayment"]);
+    assert_eq!(
+        world.participant.effects(&order).await,
+        [
+            "ReserveStock",
+            "AuthorizePayment",
+            "CommitStock",
+            "CapturePayment"
+        ]
+    );
     assert_eq!(saga.steps[1].attempts.len(), 2);
-    assert_eq!(saga.steps[1].attempts[0].end_time, None, "nobody knows how it ended");
+    assert_eq!(
+        saga.steps[1].attempts[0].end_time, None,
+        "nobody knows how it ended"
+    );
 }
 
 async fn an_orchestrator_with_an_old_epoch_changes_nothing(engine: Engine) {
-    let Some(world) = World::start_with(engine, "60s").await else { return };
+    let Some(world) = World::start_with(engine, "60s").await else {
+        return;
+    };
     world.register(DEFINITION).await.expect("fine");
     let gate = Arc::new(Notify::new());
-    world.participant.will("AuthorizePayment", [Fate::Held(gate.clone())]);
+    world
+        .participant
+        .will("AuthorizePayment", [Fate::Held(gate.clone())]);
     let (id, order) = world.begin().await;
     world.participant.called("AuthorizePayment", 1).await;
 
     // Somebody else claims it while the call is under way.
-    let database = Database::connect(world.service.database().to_string()).await.expect("the same database");
+    let database = Database::connect(world.service.database().to_string())
+        .await
+        .expect("the same database");
     let change = async |sql: &str| {
         let statement = Statement::from_string(database.get_database_backend(), sql);
         database.execute_raw(statement).await.expect("changed");
@@ -136,46 +235,96 @@ async fn an_orchestrator_with_an_old_epoch_changes_nothing(engine: Engine) {
     gate.notify_one();
     until("the old orchestrator lets go", || async {
         let log = world.service.log();
-        log.iter().any(|line| line.contains("lets go of a saga")).then_some(()).ok_or("not yet")
+        log.iter()
+            .any(|line| line.contains("lets go of a saga"))
+            .then_some(())
+            .ok_or("not yet")
     })
     .await;
-    assert_eq!(world.saga(&id).await, before, "what came back was not written");
-    assert!(world.participant.calls("CommitStock").is_empty(), "and nothing followed from it");
+    assert_eq!(
+        world.saga(&id).await,
+        before,
+        "what came back was not written"
+    );
+    assert!(
+        world.participant.calls("CommitStock").is_empty(),
+        "and nothing followed from it"
+    );
 
     change("UPDATE sagas SET due_at_us = 0").await;
     world.until(&id, pb::SagaState::Completed).await;
-    assert_eq!(world.participant.effects(&order).await, ["ReserveStock", "AuthorizePayment", "CommitStock", "CapturePayment"]);
+    assert_eq!(
+        world.participant.effects(&order).await,
+        [
+            "ReserveStock",
+            "AuthorizePayment",
+            "CommitStock",
+            "CapturePayment"
+        ]
+    );
     assert_eq!(world.participant.calls("CommitStock"), [8]);
 }
 
 async fn a_parked_saga_waits_for_its_operator(engine: Engine) {
-    let Some(world) = world(engine).await else { return };
-    world.participant.break_down("CapturePayment", Code::Internal);
+    let Some(world) = world(engine).await else {
+        return;
+    };
+    world
+        .participant
+        .break_down("CapturePayment", Code::Internal);
     let (id, order) = world.begin().await;
     let saga = world.until(&id, pb::SagaState::Parked).await;
     assert_eq!(saga.steps[3].state(), pb::StepState::Parked);
     assert_eq!(saga.steps[3].attempts.len(), 3);
     let parked = world.service.published::<pb::SagaParked>(1).await;
-    assert_eq!(parked[0].failure.as_ref().map(|failure| failure.step.as_str()), Some("capture"));
+    assert_eq!(
+        parked[0]
+            .failure
+            .as_ref()
+            .map(|failure| failure.step.as_str()),
+        Some("capture")
+    );
 
-    let filter = pb::ListSagasRequest { state: pb::SagaState::Parked.into(), ..Default::default() };
+    let filter = pb::ListSagasRequest {
+        state: pb::SagaState::Parked.into(),
+        ..Default::default()
+    };
     let listed = world.list(filter).await.sagas;
-    assert_eq!(listed.iter().map(|saga| saga.saga_id.as_str()).collect::<Vec<_>>(), [id.as_str()]);
-    assert_eq!(reason(&world.cancel(&id).await.expect_err("past its pivot")), "SAGA_PAST_PIVOT");
+    assert_eq!(
+        listed
+            .iter()
+            .map(|saga| saga.saga_id.as_str())
+            .collect::<Vec<_>>(),
+        [id.as_str()]
+    );
+    assert_eq!(
+        reason(&world.cancel(&id).await.expect_err("past its pivot")),
+        "SAGA_PAST_PIVOT"
+    );
 
     world.participant.heal("CapturePayment");
     world.retry(&id).await.expect("parked");
     let saga = world.until(&id, pb::SagaState::Completed).await;
-    assert_eq!(saga.steps[3].attempts.last().map(|attempt| attempt.number), Some(4));
+    assert_eq!(
+        saga.steps[3].attempts.last().map(|attempt| attempt.number),
+        Some(4)
+    );
     assert_eq!(saga.failure, None);
-    assert_eq!(reason(&world.retry(&id).await.expect_err("over")), "SAGA_NOT_PARKED");
+    assert_eq!(
+        reason(&world.retry(&id).await.expect_err("over")),
+        "SAGA_NOT_PARKED"
+    );
     assert_eq!(world.participant.effects(&order).await.len(), 4);
 }
 
 async fn a_cancelled_saga_records_and_undoes_a_late_success(engine: Engine) {
-    let Some(world) = world(engine).await else { return };
+    let Some(world) = world(engine).await else {
+        return;
+    };
     let gate = Arc::new(Notify::new());
-    world.participant.will("AuthorizePayment", [Fate::Held(gate.clone())]);
+    world
+        .participant
+        .will("AuthorizePayment", [Fate::Held(gate.clone())]);
     let (id, order) = world.begin().await;
     world.participant.called("AuthorizePayment", 1).await;
     let saga = world.cancel(&id).await.expect("before its pivot");
@@ -185,20 +334,36 @@ async fn a_cancelled_saga_records_and_undoes_a_late_success(engine: Engine) {
     let saga = world.until(&id, pb::SagaState::Compensated).await;
     assert_eq!(
         world.participant.effects(&order).await,
-        ["ReserveStock", "AuthorizePayment", "VoidPayment", "ReleaseStock"]
+        [
+            "ReserveStock",
+            "AuthorizePayment",
+            "VoidPayment",
+            "ReleaseStock"
+        ]
     );
     assert_eq!(saga.steps[1].attempts[0].code, "OK", "recorded");
     let failure = saga.failure.expect("why");
-    assert_eq!((failure.reason.as_str(), failure.message.as_str()), ("SAGA_CANCELLED", "no longer wanted"));
+    assert_eq!(
+        (failure.reason.as_str(), failure.message.as_str()),
+        ("SAGA_CANCELLED", "no longer wanted")
+    );
 }
 
 async fn the_same_key_is_the_same_saga(engine: Engine) {
-    let Some(world) = world(engine).await else { return };
+    let Some(world) = world(engine).await else {
+        return;
+    };
     let first = world.begin_for("key", "order").await.expect("started");
     let again = world.begin_for("key", "order").await.expect("the same");
     assert_eq!(first.saga_id, again.saga_id);
-    let other = world.begin_for("key", "another").await.expect_err("another input");
-    assert_eq!((other.code(), reason(&other).as_str()), (Code::AlreadyExists, "SAGA_INPUT_DIFFERS"));
+    let other = world
+        .begin_for("key", "another")
+        .await
+        .expect_err("another input");
+    assert_eq!(
+        (other.code(), reason(&other).as_str()),
+        (Code::AlreadyExists, "SAGA_INPUT_DIFFERS")
+    );
     world.until(&first.saga_id, pb::SagaState::Completed).await;
     assert_eq!(world.participant.effects("order").await.len(), 4);
     assert!(world.participant.effects("another").await.is_empty());

@@ -1,8 +1,6 @@
 //! What a saga is and what it does next. Nothing here does input or output: time and chance are arguments.
 
-pub mod check;
 pub mod definition;
-mod graph;
 pub mod outcome;
 pub mod saga;
 pub mod transition;

@@ -19,7 +19,11 @@ pub enum Class {
 /// The class of a gRPC status by its name.
 pub fn classify(code: &str) -> Class {
     match code {
-        "INVALID_ARGUMENT" | "NOT_FOUND" | "FAILED_PRECONDITION" | "PERMISSION_DENIED" | "OUT_OF_RANGE"
+        "INVALID_ARGUMENT"
+        | "NOT_FOUND"
+        | "FAILED_PRECONDITION"
+        | "PERMISSION_DENIED"
+        | "OUT_OF_RANGE"
         | "ALREADY_EXISTS" => Class::Refused,
         "UNAUTHENTICATED" | "UNIMPLEMENTED" => Class::Stop,
         _ => Class::Transient,
@@ -41,11 +45,24 @@ pub struct Refusal {
 
 impl Refusal {
     /// A refusal whose class follows from its code.
-    pub fn new(code: impl Into<String>, reason: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn new(
+        code: impl Into<String>,
+        reason: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         let (code, reason) = (code.into(), reason.into());
         // The chassis' barrier found a newer orchestrator: whatever this one concludes would be wrong.
-        let class = if reason == EPOCH_STALE { Class::Stop } else { classify(&code) };
-        Self { code, reason, message: message.into(), class }
+        let class = if reason == EPOCH_STALE {
+            Class::Stop
+        } else {
+            classify(&code)
+        };
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            class,
+        }
     }
 }
 
@@ -78,7 +95,15 @@ mod tests {
         ] {
             assert_eq!(classify(code), Class::Refused, "{code}");
         }
-        for code in ["UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "UNKNOWN", "INTERNAL", "CANCELLED"] {
+        for code in [
+            "UNAVAILABLE",
+            "DEADLINE_EXCEEDED",
+            "RESOURCE_EXHAUSTED",
+            "ABORTED",
+            "UNKNOWN",
+            "INTERNAL",
+            "CANCELLED",
+        ] {
             assert_eq!(classify(code), Class::Transient, "{code}");
         }
         for code in ["UNAUTHENTICATED", "UNIMPLEMENTED"] {

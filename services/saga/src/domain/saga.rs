@@ -14,10 +14,9 @@ use super::{
 use crate::expression::{Variables, from_message};
 
 mod advance;
+mod intervene;
 mod run;
 mod settle;
-#[cfg(test)]
-mod tests;
 
 pub use advance::{Advance, Order};
 pub use run::{Progress, Run, StepRun};
@@ -76,7 +75,13 @@ pub struct Saga {
 
 impl Saga {
     /// A saga at its start. `input` is what expressions see as `trigger`.
-    pub fn start(definition: Arc<Definition>, id: Uuid, key: String, input: &DynamicMessage, now: Micros) -> Self {
+    pub fn start(
+        definition: Arc<Definition>,
+        id: Uuid,
+        key: String,
+        input: &DynamicMessage,
+        now: Micros,
+    ) -> Self {
         let texts = |texts: [(&str, &str); 2]| -> cel::Value {
             HashMap::from(texts.map(|(name, text)| (name.to_owned(), text.to_owned()))).into()
         };
@@ -136,7 +141,10 @@ impl Saga {
     ///
     /// # Errors
     /// A record that does not fit the definition, or a reply that is none.
-    pub fn replay<'a>(&mut self, log: impl IntoIterator<Item = &'a Transition>) -> Result<(), String> {
+    pub fn replay<'a>(
+        &mut self,
+        log: impl IntoIterator<Item = &'a Transition>,
+    ) -> Result<(), String> {
         for transition in log {
             self.apply(transition)?;
         }
@@ -154,16 +162,36 @@ impl Saga {
     /// As [`Self::replay`].
     pub fn apply(&mut self, transition: &Transition) -> Result<(), String> {
         match transition {
-            Transition::Passed { step } => self.run(*step, Operation::Action)?.progress = Progress::Done,
-            Transition::Skipped { step } => self.run(*step, Operation::Action)?.progress = Progress::Skipped,
-            Transition::Called { step, operation, attempt } => self.run(*step, *operation)?.called(*attempt),
-            Transition::Answered { step, operation, reply, .. } => {
+            Transition::Passed { step } => {
+                self.run(*step, Operation::Action)?.progress = Progress::Done
+            }
+            Transition::Skipped { step } => {
+                self.run(*step, Operation::Action)?.progress = Progress::Skipped
+            }
+            Transition::Called {
+                step,
+                operation,
+                attempt,
+            } => self.run(*step, *operation)?.called(*attempt),
+            Transition::Answered {
+                step,
+                operation,
+                reply,
+                ..
+            } => {
                 self.run(*step, *operation)?.progress = Progress::Done;
                 if let (Operation::Action, Some(reply)) = (operation, reply) {
                     self.keep_reply(*step, reply)?;
                 }
             }
-            Transition::Failed { step, operation, failure, doubtful, sequel, .. } => {
+            Transition::Failed {
+                step,
+                operation,
+                failure,
+                doubtful,
+                sequel,
+                ..
+            } => {
                 let run = self.run(*step, *operation)?;
                 run.doubtful |= doubtful;
                 run.failure = Some(failure.clone());
@@ -177,7 +205,11 @@ impl Saga {
             Transition::TurnedBack { failure } => self.turn_back(failure),
             Transition::Cancelled { .. } => {}
             Transition::Retried { .. } => {
-                self.state = if self.turned.is_some() { State::Compensating } else { State::Running };
+                self.state = if self.turned.is_some() {
+                    State::Compensating
+                } else {
+                    State::Running
+                };
                 self.parked = None;
                 for step in &mut self.steps {
                     step.action.retry();
@@ -212,7 +244,10 @@ impl Saga {
     }
 
     fn run(&mut self, step: usize, operation: Operation) -> Result<&mut Run, String> {
-        let step = self.steps.get_mut(step).ok_or_else(|| format!("there is no step {step}"))?;
+        let step = self
+            .steps
+            .get_mut(step)
+            .ok_or_else(|| format!("there is no step {step}"))?;
         Ok(match operation {
             Operation::Action => &mut step.action,
             Operation::Compensation => &mut step.compensation,
@@ -221,9 +256,13 @@ impl Saga {
 
     fn keep_reply(&mut self, step: usize, reply: &Bytes) -> Result<(), String> {
         let definition = &self.definition.steps[step];
-        let Some(call) = &definition.call else { return Err(format!("step {step} has no reply")) };
+        let Some(call) = &definition.call else {
+            return Err(format!("step {step} has no reply"));
+        };
         let reply = decode(&call.output, reply)?;
-        self.variables.replies.insert(Arc::clone(&definition.name), from_message(&reply));
+        self.variables
+            .replies
+            .insert(Arc::clone(&definition.name), from_message(&reply));
         Ok(())
     }
 }

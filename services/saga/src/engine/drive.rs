@@ -5,7 +5,6 @@ use std::time::Duration;
 use chassis::{
     clock,
     context::{self, Context},
-    db::Error as StoreError,
     telemetry,
 };
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
@@ -23,20 +22,14 @@ use crate::{
         saga::{Order, Refused, Saga},
         transition::{Operation, Transition},
     },
-    events,
     participants::Identity,
-    store::{
-        due,
-        sagas::{self, Hold, Next},
-    },
+    store::sagas::Hold,
 };
 
-/// Longest wait for calls under way when the service drains; then their outcome counts as unknown.
-const MAX_DRAIN_WAIT: Duration = Duration::from_secs(3);
-/// Waits between two tries to store what happened: from and to.
-const STORE_BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// A lease is renewed when this share of it is over.
-const RENEWAL_SHARE: u32 = 3;
+pub(super) const RENEWAL_SHARE: u32 = 3;
+
+mod keep;
 
 /// An intervention for a saga that is being worked on.
 pub(super) struct Command {
@@ -68,15 +61,36 @@ struct Over;
 type Calls = FuturesUnordered<BoxFuture<'static, Outcome>>;
 
 impl Drive {
-    pub(super) fn new(engine: &Engine, saga: Saga, hold: Hold, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(
+        engine: &Engine,
+        saga: Saga,
+        hold: Hold,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
         let commands = engine.enlist(saga.id(), hold.epoch);
-        Self { engine: engine.clone(), saga, hold, commands, _permit: permit }
+        Self {
+            engine: engine.clone(),
+            saga,
+            hold,
+            commands,
+            _permit: permit,
+        }
     }
 
     /// Runs in a task of its own. `orders` are durable already; `None`: the saga was just loaded.
-    pub(super) fn spawn(self, traceparent: Option<&str>, request_id: Option<&str>, orders: Option<Vec<Order>>) {
+    pub(super) fn spawn(
+        self,
+        traceparent: Option<&str>,
+        request_id: Option<&str>,
+        orders: Option<Vec<Order>>,
+    ) {
         let context = Context::new(request_id);
-        let entry = telemetry::entry_span(telemetry::Kind::Internal, "saga", &context.request_id, traceparent);
+        let entry = telemetry::entry_span(
+            telemetry::Kind::Internal,
+            "saga",
+            &context.request_id,
+            traceparent,
+        );
         let name = self.saga.definition().name.clone();
         let span = tracing::info_span!(parent: &entry, "saga", saga_id = %self.saga.id(), definition = name);
         let tasks = self.engine.shared.tasks.clone();
@@ -84,7 +98,11 @@ impl Drive {
     }
 
     async fn run(mut self, orders: Option<Vec<Order>>) {
-        let _running = self.engine.shared.metrics.running(&self.saga.definition().name);
+        let _running = self
+            .engine
+            .shared
+            .metrics
+            .running(&self.saga.definition().name);
         // Ends with `Over` only.
         let Err(Over) = self.work(orders).await;
         self.engine.delist(self.saga.id(), self.hold.epoch);
@@ -123,8 +141,12 @@ impl Drive {
     async fn wait(&mut self, calls: &mut Calls) -> Wake {
         let now = clock::now_us();
         let lease = self.engine.shared.settings.lease;
-        let renewal = until(self.hold.lease_until, now).saturating_sub(lease - lease / RENEWAL_SHARE);
-        let due = self.saga.wake_at().map(|at| Instant::now() + until(at, now));
+        let renewal =
+            until(self.hold.lease_until, now).saturating_sub(lease - lease / RENEWAL_SHARE);
+        let due = self
+            .saga
+            .wake_at()
+            .map(|at| Instant::now() + until(at, now));
         tokio::select! {
             biased;
             Some(outcome) = calls.next() => Wake::Outcome(outcome),
@@ -140,7 +162,12 @@ impl Drive {
         let (engine, definition) = (self.engine.clone(), self.saga.definition().clone());
         let (saga, epoch) = (self.saga.id(), self.hold.epoch);
         async move {
-            let Order { step, operation, attempt, request } = order;
+            let Order {
+                step,
+                operation,
+                attempt,
+                request,
+            } = order;
             let definition = &definition.steps[step];
             let call = match operation {
                 Operation::Action => &definition.call,
@@ -148,11 +175,27 @@ impl Drive {
             };
             let call = call.as_ref().expect("only what has a call is ordered");
             // Without an action to undo, the participant's barrier must not take it for an empty compensation.
-            let shown = if definition.call.is_none() { Operation::Action } else { operation };
-            let identity = Identity { saga, step: &definition.name, operation: shown, epoch };
+            let shown = if definition.call.is_none() {
+                Operation::Action
+            } else {
+                operation
+            };
+            let identity = Identity {
+                saga,
+                step: &definition.name,
+                operation: shown,
+                epoch,
+            };
             let start = Instant::now();
-            let result = engine.shared.participants.call(identity, call, request).await;
-            engine.shared.metrics.called(call, result.as_ref().err(), start.elapsed());
+            let result = engine
+                .shared
+                .participants
+                .call(identity, call, request)
+                .await;
+            engine
+                .shared
+                .metrics
+                .called(call, result.as_ref().err(), start.elapsed());
             if let Err(refusal) = &result {
                 tracing::info!(
                     step = &*definition.name,
@@ -163,7 +206,12 @@ impl Drive {
                     "a step was not done"
                 );
             }
-            Outcome { step, operation, attempt, result }
+            Outcome {
+                step,
+                operation,
+                attempt,
+                result,
+            }
         }
         .boxed()
     }
@@ -179,7 +227,10 @@ impl Drive {
     }
 
     /// As [`Self::go_on`], and whether the saga stays in this task.
-    async fn record(&mut self, mut transitions: Vec<Transition>) -> Result<(Vec<Order>, bool), Over> {
+    async fn record(
+        &mut self,
+        mut transitions: Vec<Transition>,
+    ) -> Result<(Vec<Order>, bool), Over> {
         let now = clock::now_us();
         let advance = self.saga.advance(now);
         transitions.extend(advance.transitions);
@@ -205,72 +256,6 @@ impl Drive {
                 Ok(Vec::new())
             }
         }
-    }
-
-    /// Stores transitions under the hold's epoch, again and again until it is known whether they are kept.
-    async fn store(&mut self, transitions: &[Transition], next: Next, now: Micros) -> Result<(), Over> {
-        let (saga, hold) = (&self.saga, self.hold);
-        let mut wait = STORE_BACKOFF.0;
-        loop {
-            let stored = self
-                .engine
-                .shared
-                .db
-                .write(|tx| async move {
-                    sagas::save(&tx, saga, (hold, hold.epoch), transitions, next, now).await?;
-                    events::publish::append(&tx, saga, transitions).await
-                })
-                .await;
-            match stored {
-                Ok(()) => break,
-                Err(StoreError::Conflict) => return Err(self.lost("somebody else has it")),
-                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "a saga could not be stored yet"),
-            }
-            if self.engine.shared.stop.is_cancelled() {
-                return Err(self.lost("it could not be stored before the end"));
-            }
-            sleep(wait).await;
-            wait = (wait * 2).min(STORE_BACKOFF.1);
-        }
-        self.hold.records += i32::try_from(transitions.len()).unwrap_or(i32::MAX);
-        self.hold.lease_until = self.engine.lease_until(now);
-        Ok(())
-    }
-
-    async fn renew(&mut self) -> Result<(), Over> {
-        let (id, epoch, owner) = (self.saga.id(), self.hold.epoch, self.engine.shared.owner);
-        let lease_until = self.engine.lease_until(clock::now_us());
-        let renewed =
-            self.engine.shared.db.write(|tx| async move { due::renew(&tx, id, epoch, owner, lease_until).await }).await;
-        match renewed {
-            Ok(true) => self.hold.lease_until = lease_until,
-            Ok(false) => return Err(self.lost("somebody else has it")),
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a lease could not be renewed yet");
-                sleep(STORE_BACKOFF.1.min(self.engine.shared.settings.lease / RENEWAL_SHARE)).await;
-            }
-        }
-        Ok(())
-    }
-
-    /// On the way out: records what is still answered in time and gives the saga back.
-    async fn hand_over(&mut self, mut calls: Calls) -> Over {
-        let mut transitions = Vec::new();
-        let end = Instant::now() + MAX_DRAIN_WAIT;
-        while let Ok(Some(outcome)) = tokio::time::timeout_at(end, calls.next()).await {
-            self.settle(outcome, &mut transitions);
-        }
-        let now = clock::now_us();
-        let next = Next { owner: None, due_at: Some(now) };
-        match self.store(&transitions, next, now).await {
-            Ok(()) | Err(Over) => Over,
-        }
-    }
-
-    fn lost(&self, why: &str) -> Over {
-        tracing::warn!(epoch = self.hold.epoch, why, "this orchestrator lets go of a saga");
-        self.engine.shared.metrics.lost();
-        Over
     }
 }
 

@@ -76,15 +76,24 @@ impl Engine {
 
     /// Changes the saga under a new epoch, whoever has it, and leaves it to the schedule.
     async fn overrule(&self, id: Uuid, intervention: Intervention) -> Result<(), Error> {
-        let row = sagas::find(self.shared.db.read(), id).await?.ok_or(Error::NoSaga(id))?;
+        let row = sagas::find(self.shared.db.read(), id)
+            .await?
+            .ok_or(Error::NoSaga(id))?;
         let (mut saga, _) = self.load(&row).await?;
         let transitions = intervention.apply(&mut saga)?;
         if transitions.is_empty() {
             return Ok(());
         }
         let now = clock::now_us();
-        let hold = Hold { epoch: row.epoch, records: row.records, lease_until: now };
-        let next = Next { owner: None, due_at: Some(now) };
+        let hold = Hold {
+            epoch: row.epoch,
+            records: row.records,
+            lease_until: now,
+        };
+        let next = Next {
+            owner: None,
+            due_at: Some(now),
+        };
         let (saga, transitions) = (&saga, &transitions);
         self.shared
             .db

@@ -22,7 +22,9 @@ const INPUT: &str = "google.protobuf.Struct";
 pub(crate) fn input_descriptor(definition: &Definition) -> MessageDescriptor {
     match &definition.trigger {
         Some(trigger) => trigger.message.clone(),
-        None => contracts::DESCRIPTOR_POOL.get_message_by_name(INPUT).expect("saga.proto imports it"),
+        None => contracts::DESCRIPTOR_POOL
+            .get_message_by_name(INPUT)
+            .expect("saga.proto imports it"),
     }
 }
 
@@ -32,13 +34,24 @@ impl Engine {
     /// # Errors
     /// Rows that do not read; the database's own.
     pub async fn load(&self, row: &Model) -> Result<(saga::Saga, Vec<record::Model>), Error> {
-        let definition = self.shared.registry.version(&row.definition, row.version).await?;
+        let definition = self
+            .shared
+            .registry
+            .version(&row.definition, row.version)
+            .await?;
         let input = read_input(&definition, &row.input)?;
         let log = store::log::read(self.shared.db.read(), row.id).await?;
-        let transitions: Vec<_> =
-            log.iter().map(|record| store::log::transition(record, &definition)).collect::<Result<_, _>>()?;
-        let mut saga =
-            saga::Saga::start(Arc::clone(&definition), row.id, row.key.clone(), &input, row.created_at_us);
+        let transitions: Vec<_> = log
+            .iter()
+            .map(|record| store::log::transition(record, &definition))
+            .collect::<Result<_, _>>()?;
+        let mut saga = saga::Saga::start(
+            Arc::clone(&definition),
+            row.id,
+            row.key.clone(),
+            &input,
+            row.created_at_us,
+        );
         saga.replay(&transitions).map_err(Error::corrupt)?;
         Ok((saga, log))
     }
@@ -49,5 +62,9 @@ impl Engine {
 /// # Errors
 /// It does not read.
 pub(crate) fn read_input(definition: &Definition, input: &[u8]) -> Result<DynamicMessage, Error> {
-    saga::decode(&input_descriptor(definition), &Bytes::copy_from_slice(input)).map_err(Error::corrupt)
+    saga::decode(
+        &input_descriptor(definition),
+        &Bytes::copy_from_slice(input),
+    )
+    .map_err(Error::corrupt)
 }

@@ -12,12 +12,7 @@ use opentelemetry::{
     metrics::{Counter, Histogram, UpDownCounter},
 };
 
-use crate::domain::{
-    definition::Call,
-    outcome::Refusal,
-    saga::Saga,
-    transition::Transition,
-};
+use crate::domain::{definition::Call, outcome::Refusal, saga::Saga, transition::Transition};
 
 pub(super) struct Metrics {
     started: Counter<u64>,
@@ -38,16 +33,25 @@ impl Metrics {
             .i64_observable_gauge("saga_parked")
             .with_description("Sagas that wait for an operator, by definition")
             .with_callback(move |gauge| {
-                for (definition, count) in counted.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                for (definition, count) in counted
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .iter()
+                {
                     gauge.observe(*count, &[KeyValue::new("definition", definition.clone())]);
                 }
             })
             .build();
         Self {
-            started: meter.u64_counter("saga_started").with_description("Sagas that began").build(),
+            started: meter
+                .u64_counter("saga_started")
+                .with_description("Sagas that began")
+                .build(),
             ended: meter
                 .u64_counter("saga_ended")
-                .with_description("Sagas that completed, were compensated or parked, by definition and state")
+                .with_description(
+                    "Sagas that completed, were compensated or parked, by definition and state",
+                )
                 .build(),
             running: meter
                 .i64_up_down_counter("saga_running")
@@ -71,7 +75,8 @@ impl Metrics {
     }
 
     pub(super) fn started(&self, definition: &str) {
-        self.started.add(1, &[KeyValue::new("definition", definition.to_owned())]);
+        self.started
+            .add(1, &[KeyValue::new("definition", definition.to_owned())]);
     }
 
     pub(super) fn ended(&self, saga: &Saga, transitions: &[Transition]) {
@@ -83,26 +88,35 @@ impl Metrics {
                 _ => continue,
             };
             let definition = KeyValue::new("definition", saga.definition().name.clone());
-            self.ended.add(1, &[definition, KeyValue::new("state", state)]);
+            self.ended
+                .add(1, &[definition, KeyValue::new("state", state)]);
             tracing::info!(saga_id = %saga.id(), key = saga.key(), state, "a saga came to rest");
         }
     }
 
     /// Counts a saga at work until the value is dropped.
     pub(super) fn running(&self, definition: &str) -> impl Drop + use<> {
-        let (running, definition) = (self.running.clone(), KeyValue::new("definition", definition.to_owned()));
+        let (running, definition) = (
+            self.running.clone(),
+            KeyValue::new("definition", definition.to_owned()),
+        );
         running.add(1, std::slice::from_ref(&definition));
-        Gauge { running, definition }
+        Gauge {
+            running,
+            definition,
+        }
     }
 
     pub(super) fn called(&self, call: &Call, refusal: Option<&Refusal>, took: Duration) {
         let code = refusal.map_or_else(|| "OK".to_owned(), |refusal| refusal.code.clone());
         let method = KeyValue::new("method", call.path.to_string());
-        self.calls.record(took.as_secs_f64(), &[method, KeyValue::new("code", code)]);
+        self.calls
+            .record(took.as_secs_f64(), &[method, KeyValue::new("code", code)]);
     }
 
     pub(super) fn taken_over(&self, definition: &str) {
-        self.takeovers.add(1, &[KeyValue::new("definition", definition.to_owned())]);
+        self.takeovers
+            .add(1, &[KeyValue::new("definition", definition.to_owned())]);
     }
 
     pub(super) fn lost(&self) {

@@ -121,20 +121,31 @@ impl Engine {
     }
 
     fn lease_until(&self, now: Micros) -> Micros {
-        now.saturating_add(Micros::try_from(self.shared.settings.lease.as_micros()).unwrap_or(Micros::MAX))
+        now.saturating_add(
+            Micros::try_from(self.shared.settings.lease.as_micros()).unwrap_or(Micros::MAX),
+        )
     }
 
     /// Who has a saga from now on, and when somebody has to look at it.
     fn outlook(&self, saga: &Saga, now: Micros) -> Next {
         if saga.state().is_final() || saga.state() == State::Parked {
-            return Next { owner: None, due_at: None };
+            return Next {
+                owner: None,
+                due_at: None,
+            };
         }
-        let held = Next { owner: Some(self.shared.owner), due_at: Some(self.lease_until(now)) };
+        let held = Next {
+            owner: Some(self.shared.owner),
+            due_at: Some(self.lease_until(now)),
+        };
         if saga.awaits_answers() {
             return held;
         }
         match saga.wake_at() {
-            Some(at) if at > now.saturating_add(MAX_WAIT_IN_TASK_US) => Next { owner: None, due_at: Some(at) },
+            Some(at) if at > now.saturating_add(MAX_WAIT_IN_TASK_US) => Next {
+                owner: None,
+                due_at: Some(at),
+            },
             _ => held,
         }
     }
@@ -154,7 +165,10 @@ impl Engine {
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Running>> {
-        self.shared.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -15,11 +15,7 @@ use super::{Engine, drive::Drive};
 use crate::{
     domain::Micros,
     error::Error,
-    store::{
-        due,
-        entity::saga::Model,
-        sagas::Hold,
-    },
+    store::{due, entity::saga::Model, sagas::Hold},
 };
 
 /// Sagas claimed in one unit of work.
@@ -52,7 +48,10 @@ impl Engine {
                     pause
                 }
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "due sagas could not be claimed");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "due sagas could not be claimed"
+                    );
                     MAX_PAUSE
                 }
             };
@@ -87,7 +86,9 @@ impl Engine {
         }
         if rows.is_empty() {
             let next = due::next_due(self.shared.db.read()).await?;
-            let wait = next.map_or(MAX_PAUSE, |next| Duration::from_micros(u64::try_from(next - now).unwrap_or(0)));
+            let wait = next.map_or(MAX_PAUSE, |next| {
+                Duration::from_micros(u64::try_from(next - now).unwrap_or(0))
+            });
             return Ok(wait.clamp(MIN_PAUSE, MAX_PAUSE));
         }
         let lease_until = self.lease_until(now);
@@ -101,7 +102,11 @@ impl Engine {
         for (row, _) in rows.iter().zip(claimed).filter(|(_, claimed)| *claimed) {
             self.resume(row, lease_until).await;
         }
-        Ok(if found == places { Duration::ZERO } else { MIN_PAUSE })
+        Ok(if found == places {
+            Duration::ZERO
+        } else {
+            MIN_PAUSE
+        })
     }
 
     /// Goes on with a saga that was just claimed.
@@ -113,7 +118,11 @@ impl Engine {
         let Some(permit) = self.permit() else { return };
         match self.load(row).await {
             Ok((saga, _)) => {
-                let hold = Hold { epoch: row.epoch + 1, records: row.records, lease_until };
+                let hold = Hold {
+                    epoch: row.epoch + 1,
+                    records: row.records,
+                    lease_until,
+                };
                 tracing::debug!(saga_id = %row.id, epoch = hold.epoch, takeover, "going on with a saga");
                 let drive = Drive::new(self, saga, hold, permit);
                 drive.spawn(row.traceparent.as_deref(), row.request_id.as_deref(), None);
@@ -129,7 +138,10 @@ impl Engine {
         loop {
             match due::parked(self.shared.db.read()).await {
                 Ok(parked) => self.shared.metrics.parked(parked),
-                Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "parked sagas not counted"),
+                Err(error) => tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "parked sagas not counted"
+                ),
             }
             sleep(COUNT_INTERVAL).await;
         }

@@ -46,7 +46,16 @@ impl Beginning {
     /// The database's own.
     pub async fn insert(&self, tx: &Tx) -> Result<bool, StoreError> {
         let transitions = &self.advance.transitions;
-        if !sagas::insert(tx, &self.saga, &self.origin, transitions, self.next, self.now).await? {
+        if !sagas::insert(
+            tx,
+            &self.saga,
+            &self.origin,
+            transitions,
+            self.next,
+            self.now,
+        )
+        .await?
+        {
             return Ok(false);
         }
         let started = pb::SagaStarted {
@@ -78,16 +87,41 @@ impl Engine {
                 let next = self.outlook(&saga, now);
                 (advance, next)
             }
-            None => (Advance::default(), Next { owner: None, due_at: Some(now) }),
+            None => (
+                Advance::default(),
+                Next {
+                    owner: None,
+                    due_at: Some(now),
+                },
+            ),
         };
         let request_id = context::current().map(|context| context.request_id.to_string());
-        let origin = Origin { version, input, traceparent: telemetry::traceparent(), request_id };
-        Beginning { saga, origin, advance, next, now, permit }
+        let origin = Origin {
+            version,
+            input,
+            traceparent: telemetry::traceparent(),
+            request_id,
+        };
+        Beginning {
+            saga,
+            origin,
+            advance,
+            next,
+            now,
+            permit,
+        }
     }
 
     /// Starts a saga that is stored.
     pub fn launch(&self, beginning: Beginning) {
-        let Beginning { saga, origin, advance, next, now, permit } = beginning;
+        let Beginning {
+            saga,
+            origin,
+            advance,
+            next,
+            now,
+            permit,
+        } = beginning;
         self.shared.metrics.started(&saga.definition().name);
         self.shared.metrics.ended(&saga, &advance.transitions);
         let (Some(permit), Some(_)) = (permit, next.owner) else {
@@ -95,8 +129,16 @@ impl Engine {
             return;
         };
         let records = i32::try_from(advance.transitions.len()).unwrap_or(i32::MAX);
-        let hold = Hold { epoch: 1, records, lease_until: self.lease_until(now) };
+        let hold = Hold {
+            epoch: 1,
+            records,
+            lease_until: self.lease_until(now),
+        };
         let drive = Drive::new(self, saga, hold, permit);
-        drive.spawn(origin.traceparent.as_deref(), origin.request_id.as_deref(), Some(advance.orders));
+        drive.spawn(
+            origin.traceparent.as_deref(),
+            origin.request_id.as_deref(),
+            Some(advance.orders),
+        );
     }
 }

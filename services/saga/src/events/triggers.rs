@@ -52,7 +52,12 @@ struct Running {
 impl Triggers {
     /// For the engine's definitions; `service` prefixes the durables' names.
     pub fn new(engine: Engine, jetstream: jetstream::Context, service: &str) -> Self {
-        Self { engine, jetstream, service: service.to_owned(), running: HashMap::new() }
+        Self {
+            engine,
+            jetstream,
+            service: service.to_owned(),
+            running: HashMap::new(),
+        }
     }
 
     /// Consumes until `stop`.
@@ -65,7 +70,10 @@ impl Triggers {
             let pause = match self.follow(&stop).await {
                 Ok(()) => REFRESH_INTERVAL,
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "triggers could not be read yet");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "triggers could not be read yet"
+                    );
                     RETRY_INTERVAL
                 }
             };
@@ -84,19 +92,38 @@ impl Triggers {
     /// Starts and stops consumers as the newest definitions say.
     async fn follow(&mut self, stop: &CancellationToken) -> Result<(), Error> {
         self.engine.registry().refresh().await?;
-        let names: Vec<String> = self.engine.registry().watch().borrow().keys().cloned().collect();
+        let names: Vec<String> = self
+            .engine
+            .registry()
+            .watch()
+            .borrow()
+            .keys()
+            .cloned()
+            .collect();
         for name in names {
             let definition = match self.engine.registry().newest(&name).await {
                 Ok((_, definition)) => definition,
                 // One that no longer compiles must not keep the others from starting.
                 Err(error @ Error::Definition(_)) => {
-                    tracing::error!(definition = name, error = &error as &dyn std::error::Error, "not consumed");
+                    tracing::error!(
+                        definition = name,
+                        error = &error as &dyn std::error::Error,
+                        "not consumed"
+                    );
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            let subject = definition.trigger.as_ref().map(|trigger| trigger.subject.as_str());
-            if self.running.get(&name).map(|running| running.subject.as_str()) == subject {
+            let subject = definition
+                .trigger
+                .as_ref()
+                .map(|trigger| trigger.subject.as_str());
+            if self
+                .running
+                .get(&name)
+                .map(|running| running.subject.as_str())
+                == subject
+            {
                 continue;
             }
             if let Some(old) = self.running.remove(&name) {
@@ -116,24 +143,44 @@ impl Triggers {
         let handler = move |delivery| handle(engine.clone(), Arc::clone(&name), delivery);
         let durable = format!("{definition}-{}", subject.replace('.', "-"));
         let consumer = raw_consumer(&durable, subject, handler);
-        let (db, jetstream, service) = (self.engine.db().clone(), self.jetstream.clone(), self.service.clone());
+        let (db, jetstream, service) = (
+            self.engine.db().clone(),
+            self.jetstream.clone(),
+            self.service.clone(),
+        );
         let cancel = stop.clone();
         let task = tokio::spawn(async move { consumer.run(db, jetstream, &service, cancel).await });
         tracing::info!(definition, subject, "events start sagas");
-        Running { subject: subject.to_owned(), stop, task }
+        Running {
+            subject: subject.to_owned(),
+            stop,
+            task,
+        }
     }
 }
 
 /// Starts the saga of an event: claim, saga and first intents in one commit, and then at once.
-async fn handle(engine: Engine, definition: Arc<str>, delivery: Delivery<Bytes>) -> Result<(), Error> {
+async fn handle(
+    engine: Engine,
+    definition: Arc<str>,
+    delivery: Delivery<Bytes>,
+) -> Result<(), Error> {
     let (version, definition) = engine.registry().newest(&definition).await?;
-    let Some(trigger) = definition.trigger.as_ref().filter(|trigger| trigger.subject == delivery.subject) else {
+    let Some(trigger) = definition
+        .trigger
+        .as_ref()
+        .filter(|trigger| trigger.subject == delivery.subject)
+    else {
         return Ok(());
     };
     let message = saga::decode(&trigger.message, &delivery.message).map_err(Error::Trigger)?;
-    let variables =
-        Variables { named: HashMap::from([("trigger", from_message(&message))]), replies: HashMap::new() };
-    let Some(key) = key(&definition, trigger, &variables)? else { return Ok(()) };
+    let variables = Variables {
+        named: HashMap::from([("trigger", from_message(&message))]),
+        replies: HashMap::new(),
+    };
+    let Some(key) = key(&definition, trigger, &variables)? else {
+        return Ok(());
+    };
     let input = delivery.message.to_vec();
     let beginning = engine.prepare((version, Arc::clone(&definition)), key, &message, input);
     let inserted = AtomicBool::new(false);
@@ -152,9 +199,14 @@ async fn handle(engine: Engine, definition: Arc<str>, delivery: Delivery<Bytes>)
 }
 
 /// The key of the saga that an event starts; `None` where it starts none.
-fn key(definition: &Definition, trigger: &Trigger, variables: &Variables) -> Result<Option<String>, Error> {
+fn key(
+    definition: &Definition,
+    trigger: &Trigger,
+    variables: &Variables,
+) -> Result<Option<String>, Error> {
     let evaluate = |what: &str, expression: &Expression| {
-        let failed = |fault| Error::Trigger(format!("trigger.{what} of {}: {fault}", definition.name));
+        let failed =
+            |fault| Error::Trigger(format!("trigger.{what} of {}: {fault}", definition.name));
         expression.evaluate(variables).map_err(failed)
     };
     if let Some(when) = &trigger.when
@@ -163,7 +215,12 @@ fn key(definition: &Definition, trigger: &Trigger, variables: &Variables) -> Res
         return Ok(None);
     }
     match evaluate("key", &trigger.key)? {
-        cel::Value::String(key) if (1..=MAX_KEY_BYTES).contains(&key.len()) => Ok(Some(key.to_string())),
-        _ => Err(Error::Trigger(format!("trigger.key of {}: no text of 1 to {MAX_KEY_BYTES} bytes", definition.name))),
+        cel::Value::String(key) if (1..=MAX_KEY_BYTES).contains(&key.len()) => {
+            Ok(Some(key.to_string()))
+        }
+        _ => Err(Error::Trigger(format!(
+            "trigger.key of {}: no text of 1 to {MAX_KEY_BYTES} bytes",
+            definition.name
+        ))),
     }
 }

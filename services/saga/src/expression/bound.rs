@@ -32,7 +32,11 @@ struct Limit {
 
 impl Limit {
     fn scalar(total: u64) -> Self {
-        Self { total, count: total, element: total }
+        Self {
+            total,
+            count: total,
+            element: total,
+        }
     }
 
     /// Of one or the other.
@@ -58,14 +62,24 @@ impl Size<'_> {
     fn limit(&self) -> Limit {
         match self {
             Self::AtMost(limit) => *limit,
-            Self::Exactly(Value::List(list)) => {
-                list.iter().map(weight).fold(Limit { total: 1, ..Limit::default() }, add_element)
-            }
+            Self::Exactly(Value::List(list)) => list.iter().map(weight).fold(
+                Limit {
+                    total: 1,
+                    ..Limit::default()
+                },
+                add_element,
+            ),
             Self::Exactly(Value::Map(map)) => map
                 .map
                 .iter()
                 .map(|(key, value)| key_weight(key) + weight(value))
-                .fold(Limit { total: 1, ..Limit::default() }, add_element),
+                .fold(
+                    Limit {
+                        total: 1,
+                        ..Limit::default()
+                    },
+                    add_element,
+                ),
             Self::Exactly(other) => Limit::scalar(weight(other)),
         }
     }
@@ -84,7 +98,13 @@ fn weight(value: &Value) -> u64 {
         Value::String(text) => 1 + text.len() as u64,
         Value::Bytes(bytes) => 1 + bytes.len() as u64,
         Value::List(list) => 1 + list.iter().map(weight).sum::<u64>(),
-        Value::Map(map) => 1 + map.map.iter().map(|(key, value)| key_weight(key) + weight(value)).sum::<u64>(),
+        Value::Map(map) => {
+            1 + map
+                .map
+                .iter()
+                .map(|(key, value)| key_weight(key) + weight(value))
+                .sum::<u64>()
+        }
         _ => 1,
     }
 }
@@ -99,7 +119,10 @@ fn key_weight(key: &Key) -> u64 {
 /// Most that evaluating `root` touches, in bytes and operations together.
 pub(super) fn cost(root: &IdedExpr, known: &HashMap<&'static str, Value>) -> u64 {
     let mut meter = Meter {
-        names: known.iter().map(|(name, value)| (*name, Size::Exactly(value))).collect(),
+        names: known
+            .iter()
+            .map(|(name, value)| (*name, Size::Exactly(value)))
+            .collect(),
         cost: 0,
         times: 1,
     };
@@ -144,7 +167,9 @@ impl<'a> Meter<'a> {
                 Size::AtMost(Limit::scalar(operand.limit().total))
             }
             Expr::Comprehension(fold) => self.fold(fold),
-            Expr::Call(call) if call.func_name == operators::CONDITIONAL && call.args.len() == 3 => {
+            Expr::Call(call)
+                if call.func_name == operators::CONDITIONAL && call.args.len() == 3 =>
+            {
                 self.measure(&call.args[0]);
                 let (yes, no) = (self.measure(&call.args[1]), self.measure(&call.args[2]));
                 Size::AtMost(yes.limit().either(no.limit()))
@@ -153,17 +178,27 @@ impl<'a> Meter<'a> {
                 let sum = walk::parts(other)
                     .into_iter()
                     .map(|part| self.measure(part).limit())
-                    .fold((Limit::default(), 0_u64, 0_u64), |(sum, largest, parts), limit| {
-                        (sum.both(limit), largest.max(limit.total), parts + 1)
-                    });
+                    .fold(
+                        (Limit::default(), 0_u64, 0_u64),
+                        |(sum, largest, parts), limit| {
+                            (sum.both(limit), largest.max(limit.total), parts + 1)
+                        },
+                    );
                 let (sum, largest, parts) = sum;
                 Size::AtMost(match other {
-                    Expr::List(_) | Expr::Map(_) | Expr::Struct(_) => {
-                        Limit { total: sum.total.saturating_add(1), count: parts, element: largest }
+                    Expr::List(_) | Expr::Map(_) | Expr::Struct(_) => Limit {
+                        total: sum.total.saturating_add(1),
+                        count: parts,
+                        element: largest,
+                    },
+                    Expr::Call(call) if call.func_name == operators::INDEX => {
+                        Limit::scalar(sum.total)
                     }
-                    Expr::Call(call) if call.func_name == operators::INDEX => Limit::scalar(sum.total),
                     // No function of the library yields more than it takes, save digits of a number.
-                    _ => Limit { total: sum.total.saturating_add(32), ..sum },
+                    _ => Limit {
+                        total: sum.total.saturating_add(32),
+                        ..sum
+                    },
                 })
             }
         }
@@ -179,11 +214,14 @@ impl<'a> Meter<'a> {
         let range = self.measure(&fold.iter_range).limit();
         let start = self.measure(&fold.accu_init).limit();
         let (names, times) = (self.names.len(), self.times);
-        self.names.push((&fold.iter_var, Size::AtMost(Limit::scalar(range.element))));
+        self.names
+            .push((&fold.iter_var, Size::AtMost(Limit::scalar(range.element))));
         if let Some(second) = &fold.iter_var2 {
-            self.names.push((second, Size::AtMost(Limit::scalar(range.element))));
+            self.names
+                .push((second, Size::AtMost(Limit::scalar(range.element))));
         }
-        self.names.push((&fold.accu_var, Size::AtMost(Limit::default())));
+        self.names
+            .push((&fold.accu_var, Size::AtMost(Limit::default())));
         self.times = times.saturating_mul(range.count.max(1));
         self.measure(&fold.loop_cond);
         let grown = self.measure(&fold.loop_step).limit();

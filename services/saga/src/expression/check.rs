@@ -2,10 +2,16 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
+use cel::common::ast::{
+    ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators,
+};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 use super::types::{Scope, Type};
+use fits::{fits, fits_kind, fits_message, unknown_field};
+
+mod calls;
+mod fits;
 
 /// The id of the node at fault and what is wrong there.
 type Misfit = (u64, String);
@@ -18,17 +24,29 @@ pub(super) struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     pub(super) fn new(scope: &'a Scope) -> Self {
-        Self { scope, bound: Vec::new() }
+        Self {
+            scope,
+            bound: Vec::new(),
+        }
     }
 
     /// Checks that an expression makes a message. A map literal is checked key by key.
-    pub(super) fn message(&mut self, expr: &'a IdedExpr, wanted: &MessageDescriptor) -> Result<(), Misfit> {
+    pub(super) fn message(
+        &mut self,
+        expr: &'a IdedExpr,
+        wanted: &MessageDescriptor,
+    ) -> Result<(), Misfit> {
         match &expr.expr {
             Expr::Map(map) if matches!(Type::of_message(wanted), Type::Message(_)) => {
                 for entry in &map.entries {
-                    let EntryExpr::MapEntry(entry) = &entry.expr else { continue };
+                    let EntryExpr::MapEntry(entry) = &entry.expr else {
+                        continue;
+                    };
                     let Expr::Literal(LiteralValue::String(name)) = &entry.key.expr else {
-                        return Err((entry.key.id, format!("keys of {} are its field names", wanted.full_name())));
+                        return Err((
+                            entry.key.id,
+                            format!("keys of {} are its field names", wanted.full_name()),
+                        ));
                     };
                     let field = wanted
                         .get_field_by_name(name.inner())
@@ -37,7 +55,9 @@ impl<'a> Checker<'a> {
                 }
                 Ok(())
             }
-            Expr::Call(call) if call.func_name == operators::CONDITIONAL && call.args.len() == 3 => {
+            Expr::Call(call)
+                if call.func_name == operators::CONDITIONAL && call.args.len() == 3 =>
+            {
                 self.truth(&call.args[0])?;
                 self.message(&call.args[1], wanted)?;
                 self.message(&call.args[2], wanted)
@@ -51,7 +71,10 @@ impl<'a> Checker<'a> {
 
     fn field(&mut self, expr: &'a IdedExpr, field: &FieldDescriptor) -> Result<(), Misfit> {
         if let (Expr::List(list), true) = (&expr.expr, field.is_list()) {
-            return list.elements.iter().try_for_each(|element| self.one(element, field));
+            return list
+                .elements
+                .iter()
+                .try_for_each(|element| self.one(element, field));
         }
         if field.is_list() || field.is_map() {
             let found = self.infer(expr)?;
@@ -66,7 +89,10 @@ impl<'a> Checker<'a> {
             (Kind::Enum(wanted), Expr::Literal(LiteralValue::String(name))) => {
                 match wanted.get_value_by_name(name.inner()) {
                     Some(_) => Ok(()),
-                    None => Err((expr.id, format!("`{}` is no value of {}", name.inner(), wanted.full_name()))),
+                    None => Err((
+                        expr.id,
+                        format!("`{}` is no value of {}", name.inner(), wanted.full_name()),
+                    )),
                 }
             }
             (kind, _) => {
@@ -98,9 +124,10 @@ impl<'a> Checker<'a> {
                 Ok(Type::List(Box::new(element)))
             }
             Expr::Map(map) => self.map(&map.entries),
-            Expr::Struct(message) => {
-                Err((expr.id, format!("write a message as a map, not as {}{{}}", message.type_name)))
-            }
+            Expr::Struct(message) => Err((
+                expr.id,
+                format!("write a message as a map, not as {}{{}}", message.type_name),
+            )),
             Expr::Comprehension(fold) => self.fold(fold),
             Expr::Call(call) => self.call(expr.id, call),
         }
@@ -122,9 +149,10 @@ impl<'a> Checker<'a> {
     fn select(&mut self, id: u64, select: &'a SelectExpr) -> Result<Type, Misfit> {
         let field = select.field.as_str();
         let found = match (&select.operand.expr, &self.scope.steps) {
-            (Expr::Ident(name), Some(steps)) if name == "steps" => {
-                steps.get(field).cloned().ok_or_else(|| (id, self.no_reply(field)))?
-            }
+            (Expr::Ident(name), Some(steps)) if name == "steps" => steps
+                .get(field)
+                .cloned()
+                .ok_or_else(|| (id, self.no_reply(field)))?,
             _ => match self.infer(&select.operand)? {
                 Type::Message(message) => match message.get_field_by_name(field) {
                     Some(field) => Type::of_field(&field),
@@ -145,7 +173,9 @@ impl<'a> Checker<'a> {
 
     fn no_reply(&self, step: &str) -> String {
         if self.scope.all_steps.iter().any(|known| known == step) {
-            format!("there is no reply of step `{step}` here: it calls nothing or does not stand before")
+            format!(
+                "there is no reply of step `{step}` here: it calls nothing or does not stand before"
+            )
         } else {
             format!("there is no step `{step}`")
         }
@@ -156,7 +186,9 @@ impl<'a> Checker<'a> {
         let mut value = Type::Nothing;
         let mut named = true;
         for entry in entries {
-            let EntryExpr::MapEntry(entry) = &entry.expr else { continue };
+            let EntryExpr::MapEntry(entry) = &entry.expr else {
+                continue;
+            };
             self.infer(&entry.key)?;
             let found = self.infer(&entry.value)?;
             match &entry.key.expr {
@@ -167,7 +199,11 @@ impl<'a> Checker<'a> {
             }
             value = value.join(found);
         }
-        Ok(if named { Type::Object(Arc::new(members)) } else { Type::Map(Box::new(value)) })
+        Ok(if named {
+            Type::Object(Arc::new(members))
+        } else {
+            Type::Map(Box::new(value))
+        })
     }
 
     fn fold(&mut self, fold: &'a ComprehensionExpr) -> Result<Type, Misfit> {
@@ -182,7 +218,11 @@ impl<'a> Checker<'a> {
         let names = self.bound.len();
         if let Some(name) = &fold.iter_var2 {
             // Of two variables the first is the index or key.
-            let index = if second == Type::Int { Type::Int } else { Type::Dyn };
+            let index = if second == Type::Int {
+                Type::Int
+            } else {
+                Type::Dyn
+            };
             self.bound.push((&fold.iter_var, index));
             self.bound.push((name, first));
         } else {
@@ -204,174 +244,4 @@ impl<'a> Checker<'a> {
             other => Err((expr.id, format!("must be a bool, not a {other}"))),
         }
     }
-
-    fn call(&mut self, id: u64, call: &'a CallExpr) -> Result<Type, Misfit> {
-        let mut found = Vec::with_capacity(call.args.len() + 1);
-        for part in call.target.as_deref().into_iter().chain(&call.args) {
-            found.push(self.infer(part)?);
-        }
-        let refuse = |found: &[Type]| {
-            let types: Vec<_> = found.iter().map(ToString::to_string).collect();
-            Err((id, format!("`{}` does not take ({})", call.func_name, types.join(", "))))
-        };
-        match (call.func_name.as_str(), found.as_slice()) {
-            (operators::CONDITIONAL, [condition, yes, no]) if condition.may_be(&Type::Bool) => {
-                Ok(yes.clone().join(no.clone()))
-            }
-            (operators::LOGICAL_AND | operators::LOGICAL_OR, [a, b])
-                if a.may_be(&Type::Bool) && b.may_be(&Type::Bool) =>
-            {
-                Ok(Type::Bool)
-            }
-            (operators::LOGICAL_NOT | operators::NOT_STRICTLY_FALSE, [a]) if a.may_be(&Type::Bool) => Ok(Type::Bool),
-            (operators::EQUALS | operators::NOT_EQUALS, [a, b])
-                if a.may_be(b) || *a == Type::Null || *b == Type::Null =>
-            {
-                Ok(Type::Bool)
-            }
-            (
-                operators::LESS | operators::LESS_EQUALS | operators::GREATER | operators::GREATER_EQUALS,
-                [a, b],
-            ) if a.may_be(b) && !matches!(a, Type::List(_) | Type::Map(_) | Type::Message(_) | Type::Object(_)) => {
-                Ok(Type::Bool)
-            }
-            (operators::ADD, [a, b]) => sum(a, b).map_or_else(|| refuse(&found), Ok),
-            (operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO, [a, b]) => {
-                if matches!((a, b), (Type::Dyn, _) | (_, Type::Dyn)) {
-                    Ok(Type::Dyn)
-                } else if a == b && a.is_number() {
-                    Ok(a.clone())
-                } else {
-                    refuse(&found)
-                }
-            }
-            (operators::NEGATE, [a @ (Type::Int | Type::Double | Type::Dyn)]) => Ok(a.clone()),
-            (operators::INDEX, [container, index]) => {
-                element(container, index).map_or_else(|| refuse(&found), Ok)
-            }
-            (operators::IN, [_, Type::List(_) | Type::Map(_) | Type::Object(_) | Type::Dyn]) => Ok(Type::Bool),
-            (
-                "size",
-                [
-                    Type::String
-                    | Type::Bytes
-                    | Type::List(_)
-                    | Type::Map(_)
-                    | Type::Object(_)
-                    | Type::Dyn,
-                ],
-            ) => Ok(Type::Int),
-            ("contains" | "startsWith" | "endsWith", [Type::String | Type::Dyn, Type::String | Type::Dyn]) => {
-                Ok(Type::Bool)
-            }
-            ("string", [a]) if a.is_number() || matches!(a, Type::Bool | Type::String | Type::Bytes | Type::Dyn) => {
-                Ok(Type::String)
-            }
-            ("int", [a]) if a.is_number() || matches!(a, Type::String | Type::Dyn) => Ok(Type::Int),
-            ("uint", [a]) if a.is_number() || matches!(a, Type::String | Type::Dyn) => Ok(Type::Uint),
-            ("double", [a]) if a.is_number() || matches!(a, Type::String | Type::Dyn) => Ok(Type::Double),
-            ("bool", [Type::Bool | Type::String | Type::Dyn]) => Ok(Type::Bool),
-            ("bytes", [Type::Bytes | Type::String | Type::Dyn]) => Ok(Type::Bytes),
-            ("dyn", [_]) => Ok(Type::Dyn),
-            (name, _) if !KNOWN.contains(&name) => Err((id, format!("there is no function `{name}`"))),
-            _ => refuse(&found),
-        }
-    }
-}
-
-/// Functions that are there, if not for every argument.
-const KNOWN: [&str; 30] = [
-    operators::CONDITIONAL,
-    operators::LOGICAL_AND,
-    operators::LOGICAL_OR,
-    operators::LOGICAL_NOT,
-    operators::NOT_STRICTLY_FALSE,
-    operators::EQUALS,
-    operators::NOT_EQUALS,
-    operators::LESS,
-    operators::LESS_EQUALS,
-    operators::GREATER,
-    operators::GREATER_EQUALS,
-    operators::ADD,
-    operators::SUBSTRACT,
-    operators::MULTIPLY,
-    operators::DIVIDE,
-    operators::MODULO,
-    operators::NEGATE,
-    operators::INDEX,
-    operators::IN,
-    "size",
-    "contains",
-    "startsWith",
-    "endsWith",
-    "string",
-    "int",
-    "uint",
-    "double",
-    "bool",
-    "bytes",
-    "dyn",
-];
-
-fn sum(a: &Type, b: &Type) -> Option<Type> {
-    match (a, b) {
-        (Type::Dyn, _) | (_, Type::Dyn) => Some(Type::Dyn),
-        (Type::List(a), Type::List(b)) => Some(Type::List(Box::new((**a).clone().join((**b).clone())))),
-        (a, b) if a == b && (a.is_number() || matches!(a, Type::String | Type::Bytes)) => Some(a.clone()),
-        _ => None,
-    }
-}
-
-fn element(container: &Type, index: &Type) -> Option<Type> {
-    match (container, index) {
-        (Type::List(element), index) if index.may_be(&Type::Int) => Some((**element).clone()),
-        (Type::Map(value), _) => Some((**value).clone()),
-        (Type::Object(_) | Type::Dyn, _) => Some(Type::Dyn),
-        _ => None,
-    }
-}
-
-fn unknown_field(message: &MessageDescriptor, field: &str) -> String {
-    format!("{} has no field `{field}`", message.full_name())
-}
-
-fn fits(found: &Type, field: &FieldDescriptor) -> Result<(), String> {
-    let wanted = Type::of_field(field);
-    match found {
-        Type::Dyn | Type::Nothing | Type::Null => Ok(()),
-        Type::List(element) if field.is_list() => fits_kind(element, &field.kind(), field.name()),
-        Type::Map(_) | Type::Object(_) if field.is_map() => Ok(()),
-        other => Err(format!("field `{}` is a {wanted}, not a {other}", field.name())),
-    }
-}
-
-fn fits_message(found: &Type, wanted: &MessageDescriptor) -> Result<(), String> {
-    match (found, Type::of_message(wanted)) {
-        (Type::Dyn | Type::Nothing | Type::Null | Type::Map(_), _) | (_, Type::Dyn) => Ok(()),
-        (Type::Message(found), _) if found == wanted => Ok(()),
-        (Type::Object(_), Type::Map(_)) | (Type::List(_), Type::List(_)) => Ok(()),
-        (Type::Object(members), Type::Message(_)) => members.iter().try_for_each(|(name, found)| {
-            let field = wanted.get_field_by_name(name).ok_or_else(|| unknown_field(wanted, name))?;
-            if field.is_list() || field.is_map() {
-                fits(found, &field)
-            } else {
-                fits_kind(found, &field.kind(), field.name())
-            }
-        }),
-        (found, _) => Err(format!("is a {found}; {} is needed", wanted.full_name())),
-    }
-}
-
-fn fits_kind(found: &Type, kind: &Kind, field: &str) -> Result<(), String> {
-    let wanted = Type::of_kind(kind);
-    let fits = match (found, kind) {
-        (Type::Dyn | Type::Nothing | Type::Null, _) => true,
-        (_, Kind::Message(message)) => {
-            return fits_message(found, message).map_err(|text| format!("field `{field}`: {text}"));
-        }
-        // By the name of a value; which names are right shows when it runs.
-        (Type::String, Kind::Enum(_)) => true,
-        (found, _) => found == &wanted || (found.is_number() && wanted.is_number()),
-    };
-    if fits { Ok(()) } else { Err(format!("field `{field}` is a {wanted}, not a {found}")) }
 }

@@ -7,7 +7,8 @@ use cel::{
     objects::{Key, Map},
 };
 use prost_reflect::{
-    DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value as Field,
+    DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _,
+    Value as Field,
 };
 
 use super::Fault;
@@ -26,10 +27,13 @@ fn from_message_at(message: &DynamicMessage, depth: usize) -> Value {
         "google.protobuf.Struct" => return first_field(message, depth),
         "google.protobuf.ListValue" => return first_field(message, depth),
         "google.protobuf.Value" => {
-            return message.fields().next().map_or(Value::Null, |(field, value)| match field.name() {
-                "null_value" => Value::Null,
-                _ => from_field(&field, value, depth),
-            });
+            return message
+                .fields()
+                .next()
+                .map_or(Value::Null, |(field, value)| match field.name() {
+                    "null_value" => Value::Null,
+                    _ => from_field(value, depth),
+                });
         }
         _ => {}
     }
@@ -37,18 +41,23 @@ fn from_message_at(message: &DynamicMessage, depth: usize) -> Value {
     for field in descriptor.fields() {
         if message.has_field(&field) || !field.supports_presence() {
             let value = message.get_field(&field);
-            members.insert(Key::from(field.name()), from_field(&field, &value, depth));
+            members.insert(Key::from(field.name()), from_field(&value, depth));
         }
     }
-    Value::Map(Map { map: Arc::new(members) })
+    Value::Map(Map {
+        map: Arc::new(members),
+    })
 }
 
 fn first_field(message: &DynamicMessage, depth: usize) -> Value {
-    let field = message.descriptor().get_field(1).expect("well-known types have their field 1");
-    from_field(&field, &message.get_field(&field), depth)
+    let field = message
+        .descriptor()
+        .get_field(1)
+        .expect("well-known types have their field 1");
+    from_field(&message.get_field(&field), depth)
 }
 
-fn from_field(field: &FieldDescriptor, value: &Field, depth: usize) -> Value {
+fn from_field(value: &Field, depth: usize) -> Value {
     // What is deeper than any expression can reach is left out.
     if depth > MAX_MESSAGE_DEPTH {
         return Value::Null;
@@ -65,12 +74,18 @@ fn from_field(field: &FieldDescriptor, value: &Field, depth: usize) -> Value {
         Field::Bytes(value) => Value::Bytes(Arc::new(value.to_vec())),
         Field::EnumNumber(value) => Value::Int((*value).into()),
         Field::Message(value) => from_message_at(value, depth + 1),
-        Field::List(values) => {
-            Value::List(Arc::new(values.iter().map(|value| from_field(field, value, depth + 1)).collect()))
-        }
+        Field::List(values) => Value::List(Arc::new(
+            values
+                .iter()
+                .map(|value| from_field(value, depth + 1))
+                .collect(),
+        )),
         Field::Map(values) => Value::Map(Map {
             map: Arc::new(
-                values.iter().map(|(key, value)| (from_key(key), from_field(field, value, depth + 1))).collect(),
+                values
+                    .iter()
+                    .map(|(key, value)| (from_key(key), from_field(value, depth + 1)))
+                    .collect(),
             ),
         }),
     }
@@ -95,7 +110,11 @@ pub fn to_message(value: &Value, descriptor: &MessageDescriptor) -> Result<Dynam
     message_at(value, descriptor, "").map_err(Fault::from)
 }
 
-fn message_at(value: &Value, descriptor: &MessageDescriptor, path: &str) -> Result<DynamicMessage, String> {
+fn message_at(
+    value: &Value,
+    descriptor: &MessageDescriptor,
+    path: &str,
+) -> Result<DynamicMessage, String> {
     if matches!(
         descriptor.full_name(),
         "google.protobuf.Struct" | "google.protobuf.Value" | "google.protobuf.ListValue"
@@ -103,20 +122,32 @@ fn message_at(value: &Value, descriptor: &MessageDescriptor, path: &str) -> Resu
         return json_like(value, descriptor, path);
     }
     let Value::Map(members) = value else {
-        return Err(format!("{} must be a {}", place(path), descriptor.full_name()));
+        return Err(format!(
+            "{} must be a {}",
+            place(path),
+            descriptor.full_name()
+        ));
     };
     let mut message = DynamicMessage::new(descriptor.clone());
     for (key, value) in members.map.iter() {
         let Key::String(name) = key else {
             return Err(format!("{}: keys are field names", place(path)));
         };
-        let field = descriptor
-            .get_field_by_name(name)
-            .ok_or_else(|| format!("{}: {} has no field `{name}`", place(path), descriptor.full_name()))?;
+        let field = descriptor.get_field_by_name(name).ok_or_else(|| {
+            format!(
+                "{}: {} has no field `{name}`",
+                place(path),
+                descriptor.full_name()
+            )
+        })?;
         if matches!(value, Value::Null) {
             continue;
         }
-        let path = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+        let path = if path.is_empty() {
+            name.to_string()
+        } else {
+            format!("{path}.{name}")
+        };
         message.set_field(&field, field_value(value, &field, &path)?);
     }
     Ok(message)
@@ -128,7 +159,9 @@ fn place(path: &str) -> &str {
 
 fn field_value(value: &Value, field: &FieldDescriptor, path: &str) -> Result<Field, String> {
     if field.is_list() {
-        let Value::List(values) = value else { return Err(format!("{path} must be a list")) };
+        let Value::List(values) = value else {
+            return Err(format!("{path} must be a list"));
+        };
         let values = values.iter().enumerate();
         return values
             .map(|(index, value)| single(value, &field.kind(), &format!("{path}[{index}]")))
@@ -136,8 +169,13 @@ fn field_value(value: &Value, field: &FieldDescriptor, path: &str) -> Result<Fie
             .map(Field::List);
     }
     if let (true, Kind::Message(entry)) = (field.is_map(), field.kind()) {
-        let Value::Map(members) = value else { return Err(format!("{path} must be a map")) };
-        let (keys, values) = (entry.map_entry_key_field().kind(), entry.map_entry_value_field().kind());
+        let Value::Map(members) = value else {
+            return Err(format!("{path} must be a map"));
+        };
+        let (keys, values) = (
+            entry.map_entry_key_field().kind(),
+            entry.map_entry_value_field().kind(),
+        );
         return members
             .map
             .iter()
@@ -163,10 +201,14 @@ fn single(value: &Value, kind: &Kind, path: &str) -> Result<Field, String> {
             Value::String(name) => Field::EnumNumber(
                 descriptor
                     .get_value_by_name(name)
-                    .ok_or_else(|| format!("{path}: `{name}` is no value of {}", descriptor.full_name()))?
+                    .ok_or_else(|| {
+                        format!("{path}: `{name}` is no value of {}", descriptor.full_name())
+                    })?
                     .number(),
             ),
-            _ => Field::EnumNumber(i32::try_from(integer(value).ok_or_else(misfit)?).map_err(range)?),
+            _ => {
+                Field::EnumNumber(i32::try_from(integer(value).ok_or_else(misfit)?).map_err(range)?)
+            }
         },
         Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
             Field::I32(i32::try_from(integer(value).ok_or_else(misfit)?).map_err(range)?)
@@ -206,7 +248,9 @@ fn integer(value: &Value) -> Option<i128> {
         Value::Int(value) => Some((*value).into()),
         Value::UInt(value) => Some((*value).into()),
         #[allow(clippy::cast_possible_truncation)]
-        Value::Float(value) if value.fract() == 0.0 && value.abs() <= MAX_EXACT => Some(*value as i128),
+        Value::Float(value) if value.fract() == 0.0 && value.abs() <= MAX_EXACT => {
+            Some(*value as i128)
+        }
         _ => None,
     }
 }
@@ -221,7 +265,11 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
-fn json_like(value: &Value, descriptor: &MessageDescriptor, path: &str) -> Result<DynamicMessage, String> {
+fn json_like(
+    value: &Value,
+    descriptor: &MessageDescriptor,
+    path: &str,
+) -> Result<DynamicMessage, String> {
     let json = json(value, path, 0)?;
     DynamicMessage::deserialize(descriptor.clone(), json)
         .map_err(|_| format!("{} must be a {}", place(path), descriptor.full_name()))
@@ -239,9 +287,12 @@ fn json(value: &Value, path: &str, depth: usize) -> Result<serde_json::Value, St
         Value::UInt(value) => (*value).into(),
         Value::Float(value) => (*value).into(),
         Value::String(value) => value.as_str().into(),
-        Value::List(values) => {
-            Json::Array(values.iter().map(|value| json(value, path, depth + 1)).collect::<Result<_, _>>()?)
-        }
+        Value::List(values) => Json::Array(
+            values
+                .iter()
+                .map(|value| json(value, path, depth + 1))
+                .collect::<Result<_, _>>()?,
+        ),
         Value::Map(members) => Json::Object(
             members
                 .map

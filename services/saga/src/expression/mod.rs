@@ -85,16 +85,31 @@ impl Expression {
         if text.len() > MAX_EXPRESSION_BYTES {
             return Err(format!("an expression has at most {MAX_EXPRESSION_BYTES} bytes").into());
         }
-        let program = ENVIRONMENT.compile(text).map_err(|errors| match errors.errors.first() {
-            Some(error) => Fault { place: place_of(error.pos), text: error.msg.clone() },
-            None => Fault::from("is no expression".to_owned()),
-        })?;
+        let program = ENVIRONMENT
+            .compile(text)
+            .map_err(|errors| match errors.errors.first() {
+                Some(error) => Fault {
+                    place: place_of(error.pos),
+                    text: error.msg.clone(),
+                },
+                None => Fault::from("is no expression".to_owned()),
+            })?;
         if walk::depth(program.expression()) > MAX_DEPTH {
             return Err(format!("an expression nests at most {MAX_DEPTH} deep").into());
         }
-        let names = program.references().variables().into_iter().map(str::to_owned).collect();
+        let names = program
+            .references()
+            .variables()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         let steps = walk::steps(program.expression());
-        Ok(Self { program, text: text.to_owned(), names, steps })
+        Ok(Self {
+            program,
+            text: text.to_owned(),
+            names,
+            steps,
+        })
     }
 
     /// Its type in a scope.
@@ -102,15 +117,23 @@ impl Expression {
     /// # Errors
     /// The first place where the types do not fit.
     pub fn check(&self, scope: &Scope) -> Result<Type, Fault> {
-        check::Checker::new(scope).infer(self.root()).map_err(|(id, text)| self.at(id, text))
+        check::Checker::new(scope)
+            .infer(self.root())
+            .map_err(|(id, text)| self.at(id, text))
     }
 
     /// Checks that it makes a message of the kind that `scope` and `descriptor` say.
     ///
     /// # Errors
     /// The first place where the types do not fit.
-    pub fn check_message(&self, scope: &Scope, descriptor: &prost_reflect::MessageDescriptor) -> Result<(), Fault> {
-        check::Checker::new(scope).message(self.root(), descriptor).map_err(|(id, text)| self.at(id, text))
+    pub fn check_message(
+        &self,
+        scope: &Scope,
+        descriptor: &prost_reflect::MessageDescriptor,
+    ) -> Result<(), Fault> {
+        check::Checker::new(scope)
+            .message(self.root(), descriptor)
+            .map_err(|(id, text)| self.at(id, text))
     }
 
     /// Whether it reads the reply of this step.
@@ -146,7 +169,9 @@ impl Expression {
         for (name, value) in known {
             context.add_variable_from_value(name, value);
         }
-        self.program.execute(&context).map_err(|error| Fault::from(error.to_string()))
+        self.program
+            .execute(&context)
+            .map_err(|error| Fault::from(error.to_string()))
     }
 
     fn root(&self) -> &IdedExpr {
@@ -157,14 +182,18 @@ impl Expression {
         let place = self.program.source_info().offset_for(id).map(|(start, _)| {
             let before: String = self.text.chars().take(start as usize).collect();
             let line = before.matches('\n').count() + 1;
-            (line, before.chars().rev().take_while(|c| *c != '\n').count() + 1)
+            (
+                line,
+                before.chars().rev().take_while(|c| *c != '\n').count() + 1,
+            )
         });
         Fault { place, text }
     }
 }
 
 fn place_of((line, column): (isize, isize)) -> Option<(usize, usize)> {
-    Some((usize::try_from(line).ok()?, usize::try_from(column).ok()?)).filter(|place| *place != (0, 0))
+    Some((usize::try_from(line).ok()?, usize::try_from(column).ok()?))
+        .filter(|place| *place != (0, 0))
 }
 
 /// Runs `parse` on a thread of its own with a stack that the deepest text of [`MAX_EXPRESSION_BYTES`] cannot exhaust.

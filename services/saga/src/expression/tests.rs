@@ -16,10 +16,21 @@ fn placed() -> OrderPlaced {
         order_id: "o-1".into(),
         customer_id: "c-1".into(),
         lines: vec![
-            OrderLine { sku: "a".into(), quantity: 2, ..Default::default() },
-            OrderLine { sku: "b".into(), quantity: 3, ..Default::default() },
+            OrderLine {
+                sku: "a".into(),
+                quantity: 2,
+                ..Default::default()
+            },
+            OrderLine {
+                sku: "b".into(),
+                quantity: 3,
+                ..Default::default()
+            },
         ],
-        total: Some(Money { currency_code: "EUR".into(), minor_units: 1234 }),
+        total: Some(Money {
+            currency_code: "EUR".into(),
+            minor_units: 1234,
+        }),
         payment_method: "pm_card_visa".into(),
     }
 }
@@ -31,11 +42,16 @@ fn parse(text: &str) -> Expression {
 
 fn variables(message: &impl ReflectMessage) -> Variables {
     let trigger = from_message(&message.transcode_to_dynamic());
-    Variables { named: HashMap::from([("trigger", trigger)]), replies: HashMap::new() }
+    Variables {
+        named: HashMap::from([("trigger", trigger)]),
+        replies: HashMap::new(),
+    }
 }
 
 fn evaluate(text: &str) -> Result<cel::Value, String> {
-    parse(text).evaluate(&variables(&placed())).map_err(|fault| fault.to_string())
+    parse(text)
+        .evaluate(&variables(&placed()))
+        .map_err(|fault| fault.to_string())
 }
 
 #[test]
@@ -43,15 +59,30 @@ fn a_request_is_made_of_an_event() {
     let text = "{'order_id': trigger.order_id, 'lines': trigger.lines.filter(l, l.quantity > 0).map(l, {'sku': l.sku, 'quantity': l.quantity})}";
     let value = evaluate(text).expect("a map");
     let message = to_message(&value, &ReserveStockRequest::default().descriptor()).expect("fits");
-    let line = |sku: &str, quantity| StockLine { sku: sku.into(), quantity };
-    let expected = ReserveStockRequest { order_id: "o-1".into(), lines: vec![line("a", 2), line("b", 3)] };
-    assert_eq!(message.transcode_to::<ReserveStockRequest>().expect("same"), expected);
+    let line = |sku: &str, quantity| StockLine {
+        sku: sku.into(),
+        quantity,
+    };
+    let expected = ReserveStockRequest {
+        order_id: "o-1".into(),
+        lines: vec![line("a", 2), line("b", 3)],
+    };
+    assert_eq!(
+        message.transcode_to::<ReserveStockRequest>().expect("same"),
+        expected
+    );
 }
 
 #[test]
 fn a_message_passes_through_whole() {
-    let order = Order { status: OrderStatus::Confirmed.into(), total: placed().total, ..Default::default() };
-    let value = parse("trigger").evaluate(&variables(&order)).expect("a map");
+    let order = Order {
+        status: OrderStatus::Confirmed.into(),
+        total: placed().total,
+        ..Default::default()
+    };
+    let value = parse("trigger")
+        .evaluate(&variables(&order))
+        .expect("a map");
     let back = to_message(&value, &order.descriptor()).expect("fits");
     assert_eq!(back.transcode_to::<Order>().expect("same"), order);
 }
@@ -60,7 +91,9 @@ fn a_message_passes_through_whole() {
 fn unset_messages_are_absent_and_unset_scalars_are_zero() {
     let bare = variables(&OrderPlaced::default());
     let truth = |text: &str| parse(text).evaluate(&bare).expect("a bool") == cel::Value::Bool(true);
-    assert!(truth("!has(trigger.total) && trigger.order_id == '' && size(trigger.lines) == 0"));
+    assert!(truth(
+        "!has(trigger.total) && trigger.order_id == '' && size(trigger.lines) == 0"
+    ));
     assert!(parse("trigger.total.minor_units").evaluate(&bare).is_err());
 }
 
@@ -68,20 +101,43 @@ fn unset_messages_are_absent_and_unset_scalars_are_zero() {
 fn a_value_that_does_not_fit_is_named_by_its_field() {
     let fault = |text: &str| {
         let value = evaluate(text).expect("a value");
-        to_message(&value, &ReserveStockRequest::default().descriptor()).expect_err("does not fit").to_string()
+        to_message(&value, &ReserveStockRequest::default().descriptor())
+            .expect_err("does not fit")
+            .to_string()
     };
     assert_eq!(fault("dyn({'order_id': 1})"), "order_id must be a string");
-    assert_eq!(fault("dyn({'lines': [{'sku': 'a'}, {'quantity': 'x'}]})"), "lines[1].quantity must be a int");
-    assert_eq!(fault("dyn({'lines': [{'quantity': 1.5}]})"), "lines[0].quantity must be a int");
+    assert_eq!(
+        fault("dyn({'lines': [{'sku': 'a'}, {'quantity': 'x'}]})"),
+        "lines[1].quantity must be a int"
+    );
+    assert_eq!(
+        fault("dyn({'lines': [{'quantity': 1.5}]})"),
+        "lines[0].quantity must be a int"
+    );
     assert!(fault("dyn({'nope': 1})").contains("has no field `nope`"));
-    assert_eq!(fault("dyn(5)"), "the request must be a caravan.inventory.v1.ReserveStockRequest");
+    assert_eq!(
+        fault("dyn(5)"),
+        "the request must be a caravan.inventory.v1.ReserveStockRequest"
+    );
 }
 
 #[test]
 fn enums_are_made_by_name_or_number() {
-    for text in ["{'status': 'ORDER_STATUS_CONFIRMED'}", "{'status': 2}", "{'status': 2.0}"] {
-        let message = to_message(&evaluate(text).expect("a map"), &Order::default().descriptor()).expect("fits");
-        assert_eq!(message.transcode_to::<Order>().expect("same").status(), OrderStatus::Confirmed, "{text}");
+    for text in [
+        "{'status': 'ORDER_STATUS_CONFIRMED'}",
+        "{'status': 2}",
+        "{'status': 2.0}",
+    ] {
+        let message = to_message(
+            &evaluate(text).expect("a map"),
+            &Order::default().descriptor(),
+        )
+        .expect("fits");
+        assert_eq!(
+            message.transcode_to::<Order>().expect("same").status(),
+            OrderStatus::Confirmed,
+            "{text}"
+        );
     }
     let wrong = evaluate("{'status': 'ORDER_STATUS_LOST'}").expect("a map");
     assert!(to_message(&wrong, &Order::default().descriptor()).is_err());
@@ -90,18 +146,37 @@ fn enums_are_made_by_name_or_number() {
 #[test]
 fn what_fails_while_it_runs_is_told() {
     assert!(evaluate("trigger.lines[7].sku").is_err());
-    assert!(evaluate("9223372036854775807 + int(trigger.total.minor_units)").expect_err("overflow").contains("verflow"));
+    assert!(
+        evaluate("9223372036854775807 + int(trigger.total.minor_units)")
+            .expect_err("overflow")
+            .contains("verflow")
+    );
     assert!(evaluate("1 / (int(trigger.total.minor_units) - 1234)").is_err());
 }
 
 #[test]
 fn work_is_bounded_before_it_is_done() {
     let doubling = format!("['x']{}", ".map(x, x + x)".repeat(40));
-    assert!(evaluate(&doubling).expect_err("2^40 bytes").contains("steps of work"));
-    let nested = format!("[1,2,3,4,5,6,7,8,9,0]{}", ".map(x, [x,x,x,x,x,x,x,x,x,x])".repeat(12));
-    assert!(evaluate(&nested).expect_err("10^12 elements").contains("steps of work"));
+    assert!(
+        evaluate(&doubling)
+            .expect_err("2^40 bytes")
+            .contains("steps of work")
+    );
+    let nested = format!(
+        "[1,2,3,4,5,6,7,8,9,0]{}",
+        ".map(x, [x,x,x,x,x,x,x,x,x,x])".repeat(12)
+    );
+    assert!(
+        evaluate(&nested)
+            .expect_err("10^12 elements")
+            .contains("steps of work")
+    );
     let (open, close) = ("[1,2,3,4,5,6,7,8,9,0].all(a, ".repeat(9), ")".repeat(9));
-    assert!(evaluate(&format!("{open}true{close}")).expect_err("10^9 rounds").contains("steps of work"));
+    assert!(
+        evaluate(&format!("{open}true{close}"))
+            .expect_err("10^9 rounds")
+            .contains("steps of work")
+    );
     // What a shop needs is far below it.
     let mut large = placed();
     large.lines = vec![large.lines[0].clone(); 1000];

@@ -41,10 +41,16 @@ impl Type {
         if field.is_map()
             && let Kind::Message(entry) = field.kind()
         {
-            return Self::Map(Box::new(Self::of_kind(&entry.map_entry_value_field().kind())));
+            return Self::Map(Box::new(Self::of_kind(
+                &entry.map_entry_value_field().kind(),
+            )));
         }
         let one = Self::of_kind(&field.kind());
-        if field.is_list() { Self::List(Box::new(one)) } else { one }
+        if field.is_list() {
+            Self::List(Box::new(one))
+        } else {
+            one
+        }
     }
 
     /// The type of one value of a kind.

@@ -12,7 +12,12 @@ pub(super) async fn handle(
     request: pb::CancelSagaRequest,
 ) -> Result<pb::CancelSagaResponse, Error> {
     let id = convert::saga_id(&request.saga_id)?;
-    let intervention = Intervention::Cancel { by: call.caller.label(), reason: request.reason };
+    let intervention = Intervention::Cancel {
+        by: call.caller.label(),
+        reason: request.reason,
+    };
     rpc.engine.intervene(id, intervention).await?;
-    Ok(pb::CancelSagaResponse { saga: Some(get_saga::read(rpc, id).await?) })
+    Ok(pb::CancelSagaResponse {
+        saga: Some(get_saga::read(rpc, id).await?),
+    })
 }

@@ -14,7 +14,8 @@ use crate::{
 };
 
 pub(super) fn saga_id(text: &str) -> Result<Uuid, Error> {
-    text.parse().map_err(|_| Error::invalid("sagaId", "is no UUID"))
+    text.parse()
+        .map_err(|_| Error::invalid("sagaId", "is no UUID"))
 }
 
 /// A saga without its steps.
@@ -72,7 +73,10 @@ pub(super) fn steps(saga: &Saga, log: &[Record]) -> Vec<pb::StepRun> {
         })
         .collect();
     for record in log {
-        let step = record.step.and_then(|step| usize::try_from(step).ok()).and_then(|step| steps.get_mut(step));
+        let step = record
+            .step
+            .and_then(|step| usize::try_from(step).ok())
+            .and_then(|step| steps.get_mut(step));
         if let Some(step) = step {
             note(&mut step.attempts, record);
         }
@@ -81,7 +85,11 @@ pub(super) fn steps(saga: &Saga, log: &[Record]) -> Vec<pb::StepRun> {
 }
 
 fn note(attempts: &mut Vec<pb::Attempt>, record: &Record) {
-    let operation = if record.undoing { pb::Operation::Compensation } else { pb::Operation::Action };
+    let operation = if record.undoing {
+        pb::Operation::Compensation
+    } else {
+        pb::Operation::Action
+    };
     let started = || pb::Attempt {
         operation: operation.into(),
         number: record.attempt,
@@ -90,13 +98,16 @@ fn note(attempts: &mut Vec<pb::Attempt>, record: &Record) {
     };
     match record.kind {
         Kind::Called => attempts.push(started()),
-        Kind::Answered
+        Kind::Passed
+        | Kind::Answered
         | Kind::FailedAgain
         | Kind::FailedRefused
         | Kind::FailedGivenUp
         | Kind::FailedParked => {
-            // Without a call (its request could not be made) the failure is all there is to show.
-            let known = |attempt: &pb::Attempt| attempt.operation() == operation && attempt.number == record.attempt;
+            // Without a call (there is none, or its request could not be made) the outcome is all there is to show.
+            let known = |attempt: &pb::Attempt| {
+                attempt.operation() == operation && attempt.number == record.attempt
+            };
             let place = attempts.iter().rposition(known).unwrap_or_else(|| {
                 attempts.push(started());
                 attempts.len() - 1
@@ -125,8 +136,10 @@ fn step_state(run: &StepRun) -> pb::StepState {
 }
 
 fn next_attempt(run: &StepRun) -> Option<i64> {
-    [run.compensation.progress, run.action.progress].into_iter().find_map(|progress| match progress {
-        Progress::Due { at } if at > 0 => Some(at),
-        _ => None,
-    })
+    [run.compensation.progress, run.action.progress]
+        .into_iter()
+        .find_map(|progress| match progress {
+            Progress::Due { at } if at > 0 => Some(at),
+            _ => None,
+        })
 }

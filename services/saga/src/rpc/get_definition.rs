@@ -17,5 +17,8 @@ pub(super) async fn handle(
         version => store::definitions::find(read, &request.name, version).await?,
     };
     let stored = stored.ok_or(Error::NoDefinition(request.name))?;
-    Ok(pb::GetDefinitionResponse { definition: Some(stored.definition), version: stored.version })
+    Ok(pb::GetDefinitionResponse {
+        definition: Some(stored.definition),
+        version: stored.version,
+    })
 }

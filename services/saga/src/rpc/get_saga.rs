@@ -18,7 +18,12 @@ pub(super) async fn handle(
 
 /// The saga as it stands.
 pub(super) async fn read(rpc: &Rpc, id: Uuid) -> Result<pb::Saga, Error> {
-    let row = store::sagas::find(rpc.engine.db().read(), id).await?.ok_or(Error::NoSaga(id))?;
+    let row = store::sagas::find(rpc.engine.db().read(), id)
+        .await?
+        .ok_or(Error::NoSaga(id))?;
     let (saga, log) = rpc.engine.load(&row).await?;
-    Ok(pb::Saga { steps: convert::steps(&saga, &log), ..convert::saga(&row) })
+    Ok(pb::Saga {
+        steps: convert::steps(&saga, &log),
+        ..convert::saga(&row)
+    })
 }

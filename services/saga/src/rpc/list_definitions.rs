@@ -15,7 +15,10 @@ pub(super) async fn handle(
     let mut definitions = Vec::new();
     for (name, version) in store::definitions::all_newest(read).await? {
         if let Some(stored) = store::definitions::find(read, &name, version).await? {
-            definitions.push(pb::RegisteredDefinition { definition: Some(stored.definition), version });
+            definitions.push(pb::RegisteredDefinition {
+                definition: Some(stored.definition),
+                version,
+            });
         }
     }
     Ok(pb::ListDefinitionsResponse { definitions })

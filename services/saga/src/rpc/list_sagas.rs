@@ -23,5 +23,8 @@ pub(super) async fn handle(
     };
     let mut rows = sagas::list(rpc.engine.db().read(), &filter, page.limit()).await?;
     let next_page_token = page.cut(&mut rows, |row| row.id);
-    Ok(pb::ListSagasResponse { sagas: rows.iter().map(convert::saga).collect(), next_page_token })
+    Ok(pb::ListSagasResponse {
+        sagas: rows.iter().map(convert::saga).collect(),
+        next_page_token,
+    })
 }

@@ -15,13 +15,21 @@ pub(super) async fn handle(
     let definition = match request.content {
         Some(Content::Definition(definition)) => definition,
         Some(Content::Source(text)) if text.len() > MAX_DEFINITION_BYTES => {
-            return Err(Error::invalid("source", format!("has at most {MAX_DEFINITION_BYTES} bytes")));
+            return Err(Error::invalid(
+                "source",
+                format!("has at most {MAX_DEFINITION_BYTES} bytes"),
+            ));
         }
-        Some(Content::Source(text)) => source::read(&text).map_err(|fault| Error::invalid("source", fault))?,
+        Some(Content::Source(text)) => {
+            source::read(&text).map_err(|fault| Error::invalid("source", fault))?
+        }
         None => return Err(Error::invalid("content", "is missing")),
     };
     if definition.encoded_len() > MAX_DEFINITION_BYTES {
-        return Err(Error::invalid("definition", format!("has at most {MAX_DEFINITION_BYTES} bytes")));
+        return Err(Error::invalid(
+            "definition",
+            format!("has at most {MAX_DEFINITION_BYTES} bytes"),
+        ));
     }
     let name = definition.name.clone();
     let version = rpc.engine.registry().register(definition).await?;

@@ -12,7 +12,12 @@ pub(super) async fn handle(
     request: pb::RetrySagaRequest,
 ) -> Result<pb::RetrySagaResponse, Error> {
     let id = convert::saga_id(&request.saga_id)?;
-    let intervention = Intervention::Retry { by: call.caller.label(), reason: request.reason };
+    let intervention = Intervention::Retry {
+        by: call.caller.label(),
+        reason: request.reason,
+    };
     rpc.engine.intervene(id, intervention).await?;
-    Ok(pb::RetrySagaResponse { saga: Some(get_saga::read(rpc, id).await?) })
+    Ok(pb::RetrySagaResponse {
+        saga: Some(get_saga::read(rpc, id).await?),
+    })
 }

@@ -11,9 +11,13 @@ const DEFINITION: &str = "caravan.saga.v1.Definition";
 /// What is wrong and where, for people.
 pub(crate) fn read(source: &str) -> Result<pb::Definition, String> {
     // YAML is read whole first: its numbers and texts are JSON's, and then the contract's JSON mapping holds.
-    let value: serde_json::Value = serde_saphyr::from_str(source).map_err(|error| error.to_string())?;
-    let descriptor = DESCRIPTOR_POOL.get_message_by_name(DEFINITION).expect("our own contract");
-    let message = DynamicMessage::deserialize(descriptor, value).map_err(|error| error.to_string())?;
+    let value: serde_json::Value =
+        serde_saphyr::from_str(source).map_err(|error| error.to_string())?;
+    let descriptor = DESCRIPTOR_POOL
+        .get_message_by_name(DEFINITION)
+        .expect("our own contract");
+    let message =
+        DynamicMessage::deserialize(descriptor, value).map_err(|error| error.to_string())?;
     message.transcode_to().map_err(|error| error.to_string())
 }
 
@@ -27,13 +31,23 @@ mod tests {
         let json = r#"{"name":"a","steps":[{"name":"one","call":"p.S/M","timeout":"2.5s","retry":{"maxAttempts":3,"initialBackoff":"0.1s"}}]}"#;
         let definition = read(yaml).expect("YAML");
         assert_eq!(definition, read(json).expect("JSON"));
-        assert_eq!(definition.steps[0].timeout, Some(prost_types::Duration { seconds: 2, nanos: 500_000_000 }));
+        assert_eq!(
+            definition.steps[0].timeout,
+            Some(prost_types::Duration {
+                seconds: 2,
+                nanos: 500_000_000
+            })
+        );
         assert_eq!(definition.steps[0].retry.expect("set").max_attempts, 3);
     }
 
     #[test]
     fn unknown_fields_and_broken_text_are_refused_with_their_place() {
-        assert!(read("name: a\nstepz: []\n").expect_err("unknown").contains("stepz"));
+        assert!(
+            read("name: a\nstepz: []\n")
+                .expect_err("unknown")
+                .contains("stepz")
+        );
         assert!(read("name: [a\n").expect_err("broken").contains("line"));
         assert!(read("").is_err());
     }

@@ -22,12 +22,18 @@ pub(super) async fn handle(
 ) -> Result<pb::StartSagaResponse, Error> {
     let (version, definition) = rpc.engine.registry().newest(&request.definition).await?;
     let input = input(&definition, request.input.unwrap_or_default())?;
-    let known = store::sagas::find_by_key(rpc.engine.db().read(), &definition.name, &request.key).await?;
+    let known =
+        store::sagas::find_by_key(rpc.engine.db().read(), &definition.name, &request.key).await?;
     let id = match known {
         Some(known) => known.id,
         None => {
             let bytes = input.encode_to_vec();
-            let beginning = rpc.engine.prepare((version, definition.clone()), request.key.clone(), &input, bytes);
+            let beginning = rpc.engine.prepare(
+                (version, definition.clone()),
+                request.key.clone(),
+                &input,
+                bytes,
+            );
             let inserted = AtomicBool::new(false);
             let (unit, flag) = (&beginning, &inserted);
             rpc.engine
@@ -40,26 +46,40 @@ pub(super) async fn handle(
             if inserted.load(Relaxed) {
                 let id = beginning.id();
                 rpc.engine.launch(beginning);
-                return Ok(pb::StartSagaResponse { saga: Some(get_saga::read(rpc, id).await?) });
+                return Ok(pb::StartSagaResponse {
+                    saga: Some(get_saga::read(rpc, id).await?),
+                });
             }
             // Somebody else started it in between.
-            let known = store::sagas::find_by_key(rpc.engine.db().read(), &definition.name, &request.key).await?;
+            let known =
+                store::sagas::find_by_key(rpc.engine.db().read(), &definition.name, &request.key)
+                    .await?;
             known.ok_or(chassis::db::Error::Conflict)?.id
         }
     };
-    let row = store::sagas::find(rpc.engine.db().read(), id).await?.ok_or(Error::NoSaga(id))?;
-    let started_by = rpc.engine.registry().version(&row.definition, row.version).await?;
+    let row = store::sagas::find(rpc.engine.db().read(), id)
+        .await?
+        .ok_or(Error::NoSaga(id))?;
+    let started_by = rpc
+        .engine
+        .registry()
+        .version(&row.definition, row.version)
+        .await?;
     if read_input(&started_by, &row.input)? != input {
         return Err(Error::InputDiffers(id));
     }
-    Ok(pb::StartSagaResponse { saga: Some(get_saga::read(rpc, id).await?) })
+    Ok(pb::StartSagaResponse {
+        saga: Some(get_saga::read(rpc, id).await?),
+    })
 }
 
 /// The input as the message that the definition's expressions see.
 fn input(definition: &Definition, input: prost_types::Struct) -> Result<DynamicMessage, Error> {
     let encoded = Bytes::from(input.encode_to_vec());
     let wanted: MessageDescriptor = input_descriptor(definition);
-    let structure = wanted.parent_pool().get_message_by_name("google.protobuf.Struct");
+    let structure = wanted
+        .parent_pool()
+        .get_message_by_name("google.protobuf.Struct");
     let structure = structure.ok_or_else(|| Error::corrupt("the contract has no Struct"))?;
     let message = saga::decode(&structure, &encoded).map_err(Error::corrupt)?;
     if wanted == structure {

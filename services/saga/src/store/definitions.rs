@@ -7,8 +7,8 @@ use chassis::{
 use contracts::caravan::saga::v1 as pb;
 use prost::Message as _;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::OnConflict,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, sea_query::OnConflict,
 };
 use sha2::{Digest, Sha256};
 
@@ -38,7 +38,9 @@ pub async fn register(tx: &Tx, definition: &pb::Definition) -> Result<i32, Error
     if let Some(known) = known {
         return Ok(known.version);
     }
-    let newest = newest(tx, &definition.name).await?.map_or(0, |stored| stored.version);
+    let newest = newest(tx, &definition.name)
+        .await?
+        .map_or(0, |stored| stored.version);
     let row = ActiveModel {
         name: Set(definition.name.clone()),
         version: Set(newest + 1),
@@ -48,16 +50,31 @@ pub async fn register(tx: &Tx, definition: &pb::Definition) -> Result<i32, Error
     };
     // Not a caught error: PostgreSQL would give up the whole unit of work.
     let skip_taken = OnConflict::new().do_nothing().to_owned();
-    let inserted = Entity::insert(row).on_conflict(skip_taken).exec_without_returning(tx).await?;
-    if inserted == 1 { Ok(newest + 1) } else { Err(Error::Conflict) }
+    let inserted = Entity::insert(row)
+        .on_conflict(skip_taken)
+        .exec_without_returning(tx)
+        .await?;
+    if inserted == 1 {
+        Ok(newest + 1)
+    } else {
+        Err(Error::Conflict)
+    }
 }
 
 /// One version of a definition.
 ///
 /// # Errors
 /// The database's own.
-pub async fn find(db: &impl ConnectionTrait, name: &str, version: i32) -> Result<Option<Stored>, Error> {
-    Entity::find_by_id((name.to_owned(), version)).one(db).await?.map(stored).transpose()
+pub async fn find(
+    db: &impl ConnectionTrait,
+    name: &str,
+    version: i32,
+) -> Result<Option<Stored>, Error> {
+    Entity::find_by_id((name.to_owned(), version))
+        .one(db)
+        .await?
+        .map(stored)
+        .transpose()
 }
 
 /// The newest version of a definition.
@@ -65,7 +82,11 @@ pub async fn find(db: &impl ConnectionTrait, name: &str, version: i32) -> Result
 /// # Errors
 /// The database's own.
 pub async fn newest(db: &impl ConnectionTrait, name: &str) -> Result<Option<Stored>, Error> {
-    let row = Entity::find().filter(Column::Name.eq(name)).order_by_desc(Column::Version).one(db).await?;
+    let row = Entity::find()
+        .filter(Column::Name.eq(name))
+        .order_by_desc(Column::Version)
+        .one(db)
+        .await?;
     row.map(stored).transpose()
 }
 
@@ -87,7 +108,14 @@ pub async fn all_newest(db: &impl ConnectionTrait) -> Result<Vec<(String, i32)>,
 }
 
 fn stored(row: Model) -> Result<Stored, Error> {
-    let definition = pb::Definition::decode(row.content.as_slice())
-        .map_err(|error| Error::Corrupt(format!("definitions.content of {} {}: {error}", row.name, row.version)))?;
-    Ok(Stored { version: row.version, definition })
+    let definition = pb::Definition::decode(row.content.as_slice()).map_err(|error| {
+        Error::Corrupt(format!(
+            "definitions.content of {} {}: {error}",
+            row.name, row.version
+        ))
+    })?;
+    Ok(Stored {
+        version: row.version,
+        definition,
+    })
 }

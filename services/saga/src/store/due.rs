@@ -1,7 +1,10 @@
 //! Which sagas need somebody, and who has them: claims and leases.
 
 use chassis::db::{Error, Tx};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::Expr,
+};
 use uuid::Uuid;
 
 use super::entity::saga::{Column, Entity, Model, State};
@@ -11,8 +14,14 @@ use crate::domain::Micros;
 ///
 /// # Errors
 /// The database's own.
-pub async fn due(db: &impl ConnectionTrait, before: Micros, limit: u64) -> Result<Vec<Model>, Error> {
-    let query = Entity::find().filter(Column::DueAtUs.lte(before)).order_by_asc(Column::DueAtUs);
+pub async fn due(
+    db: &impl ConnectionTrait,
+    before: Micros,
+    limit: u64,
+) -> Result<Vec<Model>, Error> {
+    let query = Entity::find()
+        .filter(Column::DueAtUs.lte(before))
+        .order_by_asc(Column::DueAtUs);
     Ok(query.limit(limit).all(db).await?)
 }
 
@@ -21,8 +30,15 @@ pub async fn due(db: &impl ConnectionTrait, before: Micros, limit: u64) -> Resul
 /// # Errors
 /// The database's own.
 pub async fn next_due(db: &impl ConnectionTrait) -> Result<Option<Micros>, Error> {
-    let query = Entity::find().select_only().column(Column::DueAtUs).filter(Column::DueAtUs.is_not_null());
-    let first: Option<i64> = query.order_by_asc(Column::DueAtUs).into_tuple().one(db).await?;
+    let query = Entity::find()
+        .select_only()
+        .column(Column::DueAtUs)
+        .filter(Column::DueAtUs.is_not_null());
+    let first: Option<i64> = query
+        .order_by_asc(Column::DueAtUs)
+        .into_tuple()
+        .one(db)
+        .await?;
     Ok(first)
 }
 
@@ -30,7 +46,13 @@ pub async fn next_due(db: &impl ConnectionTrait) -> Result<Option<Micros>, Error
 ///
 /// # Errors
 /// The database's own.
-pub async fn claim(tx: &Tx, row: &Model, owner: Uuid, before: Micros, lease_until: Micros) -> Result<bool, Error> {
+pub async fn claim(
+    tx: &Tx,
+    row: &Model,
+    owner: Uuid,
+    before: Micros,
+    lease_until: Micros,
+) -> Result<bool, Error> {
     let claimed = Entity::update_many()
         .col_expr(Column::Epoch, Expr::value(row.epoch + 1))
         .col_expr(Column::Owner, Expr::value(Some(owner)))
@@ -48,7 +70,13 @@ pub async fn claim(tx: &Tx, row: &Model, owner: Uuid, before: Micros, lease_unti
 ///
 /// # Errors
 /// The database's own.
-pub async fn renew(tx: &Tx, id: Uuid, epoch: i64, owner: Uuid, lease_until: Micros) -> Result<bool, Error> {
+pub async fn renew(
+    tx: &Tx,
+    id: Uuid,
+    epoch: i64,
+    owner: Uuid,
+    lease_until: Micros,
+) -> Result<bool, Error> {
     let renewed = Entity::update_many()
         .col_expr(Column::DueAtUs, Expr::value(Some(lease_until)))
         .filter(Column::Id.eq(id))

@@ -1,7 +1,9 @@
 //! Transitions to records of a saga's log and back.
 
 use chassis::db::{Error, Tx};
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
+};
 use uuid::Uuid;
 
 use super::entity::record::{ActiveModel, Column, Entity, Kind, Model};
@@ -38,7 +40,9 @@ pub async fn append(
         return Ok(());
     }
     let numbers = writing.records.saturating_add(1)..;
-    let rows = numbers.zip(transitions).map(|(number, transition)| row(writing, number, definition, transition));
+    let rows = numbers
+        .zip(transitions)
+        .map(|(number, transition)| row(writing, number, definition, transition));
     Entity::insert_many(rows).exec_without_returning(tx).await?;
     Ok(())
 }
@@ -48,20 +52,47 @@ pub async fn append(
 /// # Errors
 /// The database's own.
 pub async fn read(db: &impl ConnectionTrait, saga: Uuid) -> Result<Vec<Model>, Error> {
-    Ok(Entity::find().filter(Column::SagaId.eq(saga)).order_by_asc(Column::Number).all(db).await?)
+    Ok(Entity::find()
+        .filter(Column::SagaId.eq(saga))
+        .order_by_asc(Column::Number)
+        .all(db)
+        .await?)
 }
 
-fn row(writing: Writing, number: i32, definition: &Definition, transition: &Transition) -> ActiveModel {
+fn row(
+    writing: Writing,
+    number: i32,
+    definition: &Definition,
+    transition: &Transition,
+) -> ActiveModel {
     let mut row = blank(writing, number);
     match transition {
         Transition::Passed { step } => locate(&mut row, Kind::Passed, *step, Operation::Action, 0),
-        Transition::Skipped { step } => locate(&mut row, Kind::Skipped, *step, Operation::Action, 0),
-        Transition::Called { step, operation, attempt } => locate(&mut row, Kind::Called, *step, *operation, *attempt),
-        Transition::Answered { step, operation, attempt, reply } => {
+        Transition::Skipped { step } => {
+            locate(&mut row, Kind::Skipped, *step, Operation::Action, 0)
+        }
+        Transition::Called {
+            step,
+            operation,
+            attempt,
+        } => locate(&mut row, Kind::Called, *step, *operation, *attempt),
+        Transition::Answered {
+            step,
+            operation,
+            attempt,
+            reply,
+        } => {
             locate(&mut row, Kind::Answered, *step, *operation, *attempt);
             row.reply = Set(reply.as_ref().map(|reply| reply.to_vec()));
         }
-        Transition::Failed { step, operation, attempt, failure, doubtful, sequel } => {
+        Transition::Failed {
+            step,
+            operation,
+            attempt,
+            failure,
+            doubtful,
+            sequel,
+        } => {
             let kind = match sequel {
                 Sequel::Again { at } => {
                     row.due_at_us = Set(Some(*at));
@@ -85,7 +116,11 @@ fn row(writing: Writing, number: i32, definition: &Definition, transition: &Tran
         }
         Transition::Cancelled { by, reason } | Transition::Retried { by, reason } => {
             let cancelled = matches!(transition, Transition::Cancelled { .. });
-            row.kind = Set(if cancelled { Kind::Cancelled } else { Kind::Retried });
+            row.kind = Set(if cancelled {
+                Kind::Cancelled
+            } else {
+                Kind::Retried
+            });
             row.actor = Set(Some(by.clone()));
             row.message = Set(Some(reason.clone()));
         }
@@ -124,7 +159,9 @@ fn locate(row: &mut ActiveModel, kind: Kind, step: usize, operation: Operation, 
 }
 
 fn explain(row: &mut ActiveModel, definition: &Definition, failure: &Failure) {
-    row.step = Set(definition.step(&failure.step).and_then(|step| i32::try_from(step).ok()));
+    row.step = Set(definition
+        .step(&failure.step)
+        .and_then(|step| i32::try_from(step).ok()));
     row.code = Set(Some(failure.code.clone()));
     row.reason = Set(Some(failure.reason.clone()));
     row.message = Set(Some(failure.message.clone()));
@@ -138,12 +175,19 @@ pub fn transition(row: &Model, definition: &Definition) -> Result<Transition, Er
     let corrupt = || Error::Corrupt(format!("saga_log {} {}", row.saga_id, row.number));
     let step = || {
         let step = row.step.and_then(|step| usize::try_from(step).ok());
-        step.filter(|step| *step < definition.steps.len()).ok_or_else(corrupt)
+        step.filter(|step| *step < definition.steps.len())
+            .ok_or_else(corrupt)
     };
-    let operation = if row.undoing { Operation::Compensation } else { Operation::Action };
+    let operation = if row.undoing {
+        Operation::Compensation
+    } else {
+        Operation::Action
+    };
     let attempt = u32::try_from(row.attempt).map_err(|_| corrupt())?;
     let failure = || -> Failure {
-        let name = row.step.and_then(|step| definition.steps.get(usize::try_from(step).ok()?));
+        let name = row
+            .step
+            .and_then(|step| definition.steps.get(usize::try_from(step).ok()?));
         Failure {
             step: name.map(|step| step.name.clone()).unwrap_or_default(),
             code: row.code.clone().unwrap_or_default(),
@@ -153,26 +197,50 @@ pub fn transition(row: &Model, definition: &Definition) -> Result<Transition, Er
     };
     let failed = |sequel| -> Result<Transition, Error> {
         let doubtful = row.doubtful;
-        Ok(Transition::Failed { step: step()?, operation, attempt, failure: failure(), doubtful, sequel })
+        Ok(Transition::Failed {
+            step: step()?,
+            operation,
+            attempt,
+            failure: failure(),
+            doubtful,
+            sequel,
+        })
     };
     let by = || row.actor.clone().unwrap_or_default();
     let reason = || row.message.clone().unwrap_or_default();
     Ok(match row.kind {
         Kind::Passed => Transition::Passed { step: step()? },
         Kind::Skipped => Transition::Skipped { step: step()? },
-        Kind::Called => Transition::Called { step: step()?, operation, attempt },
+        Kind::Called => Transition::Called {
+            step: step()?,
+            operation,
+            attempt,
+        },
         Kind::Answered => {
             let reply = row.reply.clone().map(Into::into);
-            Transition::Answered { step: step()?, operation, attempt, reply }
+            Transition::Answered {
+                step: step()?,
+                operation,
+                attempt,
+                reply,
+            }
         }
-        Kind::FailedAgain => failed(Sequel::Again { at: row.due_at_us.ok_or_else(corrupt)? })?,
+        Kind::FailedAgain => failed(Sequel::Again {
+            at: row.due_at_us.ok_or_else(corrupt)?,
+        })?,
         Kind::FailedRefused => failed(Sequel::Refused)?,
         Kind::FailedGivenUp => failed(Sequel::GivenUp)?,
         Kind::FailedParked => failed(Sequel::Parked)?,
         Kind::TurnedBack => Transition::TurnedBack { failure: failure() },
         Kind::Parked => Transition::Parked { failure: failure() },
-        Kind::Cancelled => Transition::Cancelled { by: by(), reason: reason() },
-        Kind::Retried => Transition::Retried { by: by(), reason: reason() },
+        Kind::Cancelled => Transition::Cancelled {
+            by: by(),
+            reason: reason(),
+        },
+        Kind::Retried => Transition::Retried {
+            by: by(),
+            reason: reason(),
+        },
         Kind::Completed => Transition::Completed,
         Kind::Compensated => Transition::Compensated,
     })

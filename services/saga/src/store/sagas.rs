@@ -85,11 +85,23 @@ pub async fn insert(
         updated_at_us: Set(now),
     };
     // Not a caught error: PostgreSQL would give up the whole unit of work.
-    let skip_taken = OnConflict::columns([Column::Definition, Column::Key]).do_nothing().to_owned();
-    if Entity::insert(row).on_conflict(skip_taken).exec_without_returning(tx).await? == 0 {
+    let skip_taken = OnConflict::columns([Column::Definition, Column::Key])
+        .do_nothing()
+        .to_owned();
+    if Entity::insert(row)
+        .on_conflict(skip_taken)
+        .exec_without_returning(tx)
+        .await?
+        == 0
+    {
         return Ok(false);
     }
-    let writing = log::Writing { saga: saga.id(), epoch: 1, records: 0, at: now };
+    let writing = log::Writing {
+        saga: saga.id(),
+        epoch: 1,
+        records: 0,
+        at: now,
+    };
     log::append(tx, writing, saga.definition(), transitions).await?;
     Ok(true)
 }
@@ -114,11 +126,23 @@ pub async fn save(
         .col_expr(Column::Epoch, Expr::value(epoch))
         .col_expr(Column::Owner, Expr::value(next.owner))
         .col_expr(Column::DueAtUs, Expr::value(next.due_at))
-        .col_expr(Column::Records, Expr::value(hold.records.saturating_add(added)))
-        .col_expr(Column::FailureStep, text(|failure| failure.step.to_string()))
+        .col_expr(
+            Column::Records,
+            Expr::value(hold.records.saturating_add(added)),
+        )
+        .col_expr(
+            Column::FailureStep,
+            text(|failure| failure.step.to_string()),
+        )
         .col_expr(Column::FailureCode, text(|failure| failure.code.clone()))
-        .col_expr(Column::FailureReason, text(|failure| failure.reason.clone()))
-        .col_expr(Column::FailureMessage, text(|failure| failure.message.clone()))
+        .col_expr(
+            Column::FailureReason,
+            text(|failure| failure.reason.clone()),
+        )
+        .col_expr(
+            Column::FailureMessage,
+            text(|failure| failure.message.clone()),
+        )
         .col_expr(Column::UpdatedAtUs, Expr::value(now))
         .filter(Column::Id.eq(saga.id()))
         .filter(Column::Epoch.eq(hold.epoch))
@@ -128,7 +152,12 @@ pub async fn save(
     if saved.rows_affected != 1 {
         return Err(Error::Conflict);
     }
-    let writing = log::Writing { saga: saga.id(), epoch, records: hold.records, at: now };
+    let writing = log::Writing {
+        saga: saga.id(),
+        epoch,
+        records: hold.records,
+        at: now,
+    };
     log::append(tx, writing, saga.definition(), transitions).await
 }
 
@@ -144,8 +173,14 @@ pub async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Model>, 
 ///
 /// # Errors
 /// The database's own.
-pub async fn find_by_key(db: &impl ConnectionTrait, definition: &str, key: &str) -> Result<Option<Model>, Error> {
-    let query = Entity::find().filter(Column::Definition.eq(definition)).filter(Column::Key.eq(key));
+pub async fn find_by_key(
+    db: &impl ConnectionTrait,
+    definition: &str,
+    key: &str,
+) -> Result<Option<Model>, Error> {
+    let query = Entity::find()
+        .filter(Column::Definition.eq(definition))
+        .filter(Column::Key.eq(key));
     Ok(query.one(db).await?)
 }
 
@@ -166,7 +201,11 @@ pub struct Filter {
 ///
 /// # Errors
 /// The database's own.
-pub async fn list(db: &impl ConnectionTrait, filter: &Filter, limit: u64) -> Result<Vec<Model>, Error> {
+pub async fn list(
+    db: &impl ConnectionTrait,
+    filter: &Filter,
+    limit: u64,
+) -> Result<Vec<Model>, Error> {
     let mut query = Entity::find();
     if let Some(definition) = &filter.definition {
         query = query.filter(Column::Definition.eq(definition));

@@ -71,7 +71,12 @@ impl World {
             .start()
             .await?;
         let (peer, admin) = clients(&service);
-        Some(Self { service, participant, peer, admin })
+        Some(Self {
+            service,
+            participant,
+            peer,
+            admin,
+        })
     }
 
     /// Ends the orchestrator at once and goes on with another one.
@@ -81,8 +86,16 @@ impl World {
     }
 
     pub(crate) async fn register(&self, source: &str) -> Result<i32, Status> {
-        let request = pb::RegisterDefinitionRequest { content: Some(Content::Source(source.to_owned())) };
-        Ok(self.peer.clone().register_definition(request).await?.into_inner().version)
+        let request = pb::RegisterDefinitionRequest {
+            content: Some(Content::Source(source.to_owned())),
+        };
+        Ok(self
+            .peer
+            .clone()
+            .register_definition(request)
+            .await?
+            .into_inner()
+            .version)
     }
 
     /// Starts a saga of [`DEFINITION`] for a new order; answers its id and the order's.
@@ -98,51 +111,109 @@ impl World {
             key: key.into(),
             input: Some(structure(&[("order_id", order)])),
         };
-        Ok(self.peer.clone().start_saga(request).await?.into_inner().saga.expect("always there"))
+        Ok(self
+            .peer
+            .clone()
+            .start_saga(request)
+            .await?
+            .into_inner()
+            .saga
+            .expect("always there"))
     }
 
     pub(crate) async fn saga(&self, id: &str) -> pb::Saga {
         let request = pb::GetSagaRequest { saga_id: id.into() };
-        self.peer.clone().get_saga(request).await.expect("known").into_inner().saga.expect("always there")
+        self.peer
+            .clone()
+            .get_saga(request)
+            .await
+            .expect("known")
+            .into_inner()
+            .saga
+            .expect("always there")
     }
 
     /// Waits until the saga is in this state.
     pub(crate) async fn until(&self, id: &str, state: pb::SagaState) -> pb::Saga {
         until(&format!("saga {id} is {state:?}"), || async {
             let saga = self.saga(id).await;
-            if saga.state() == state { Ok(saga) } else { Err(saga) }
+            if saga.state() == state {
+                Ok(saga)
+            } else {
+                Err(saga)
+            }
         })
         .await
     }
 
     pub(crate) async fn list(&self, filter: pb::ListSagasRequest) -> pb::ListSagasResponse {
-        self.admin.clone().list_sagas(filter).await.expect("listed").into_inner()
+        self.admin
+            .clone()
+            .list_sagas(filter)
+            .await
+            .expect("listed")
+            .into_inner()
     }
 
     pub(crate) async fn retry(&self, id: &str) -> Result<pb::Saga, Status> {
-        let request = pb::RetrySagaRequest { saga_id: id.into(), reason: "repaired".into() };
-        Ok(self.admin.clone().retry_saga(request).await?.into_inner().saga.expect("always there"))
+        let request = pb::RetrySagaRequest {
+            saga_id: id.into(),
+            reason: "repaired".into(),
+        };
+        Ok(self
+            .admin
+            .clone()
+            .retry_saga(request)
+            .await?
+            .into_inner()
+            .saga
+            .expect("always there"))
     }
 
     pub(crate) async fn cancel(&self, id: &str) -> Result<pb::Saga, Status> {
-        let request = pb::CancelSagaRequest { saga_id: id.into(), reason: "no longer wanted".into() };
-        Ok(self.admin.clone().cancel_saga(request).await?.into_inner().saga.expect("always there"))
+        let request = pb::CancelSagaRequest {
+            saga_id: id.into(),
+            reason: "no longer wanted".into(),
+        };
+        Ok(self
+            .admin
+            .clone()
+            .cancel_saga(request)
+            .await?
+            .into_inner()
+            .saga
+            .expect("always there"))
     }
 
     /// Publishes an event as its service would.
-    pub(crate) async fn publish<M: ReflectMessage>(&mut self, event_id: Uuid, aggregate: &str, event: &M) {
+    pub(crate) async fn publish<M: ReflectMessage>(
+        &mut self,
+        event_id: Uuid,
+        aggregate: &str,
+        event: &M,
+    ) {
         participant::publish(&self.service.nats().url(), event_id, aggregate, event).await;
     }
 }
 
 fn clients(service: &Service) -> (SagaServiceClient<Client>, SagaServiceClient<Client>) {
-    (SagaServiceClient::new(service.peer("ordering")), SagaServiceClient::new(service.admin()))
+    (
+        SagaServiceClient::new(service.peer("ordering")),
+        SagaServiceClient::new(service.admin()),
+    )
 }
 
 /// A `Struct` of texts.
 pub(crate) fn structure(fields: &[(&str, &str)]) -> prost_types::Struct {
-    let value = |text: &str| prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(text.into())) };
-    prost_types::Struct { fields: fields.iter().map(|(name, text)| ((*name).to_owned(), value(text))).collect() }
+    let value = |text: &str| prost_types::Value {
+        kind: Some(prost_types::value::Kind::StringValue(text.into())),
+    };
+    prost_types::Struct {
+        fields: fields
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), value(text)))
+            .collect(),
+    }
 }
 
 /// The state of each step, in order.

@@ -74,8 +74,16 @@ impl Participant {
         let ledger = Db::open::<Ledger>(&file).await.expect("the ledger opens");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let shared = Shared { ledger, _file: file, fates: Mutex::default(), calls: Mutex::default() };
-        let participant = Self { url, shared: Arc::new(shared) };
+        let shared = Shared {
+            ledger,
+            _file: file,
+            fates: Mutex::default(),
+            calls: Mutex::default(),
+        };
+        let participant = Self {
+            url,
+            shared: Arc::new(shared),
+        };
         let server = Server::builder()
             .add_service(InventoryServiceServer::new(participant.clone()))
             .add_service(PaymentServiceServer::new(participant.clone()))
@@ -87,12 +95,18 @@ impl Participant {
 
     /// What becomes of the next calls of a method.
     pub(crate) fn will(&self, method: &'static str, fates: impl IntoIterator<Item = Fate>) {
-        lock(&self.shared.fates).entry(method).or_default().extend(fates);
+        lock(&self.shared.fates)
+            .entry(method)
+            .or_default()
+            .extend(fates);
     }
 
     /// Every call of a method fails with this status until [`Self::heal`].
     pub(crate) fn break_down(&self, method: &'static str, code: Code) {
-        self.will(method, std::iter::repeat_n(Fate::Status(code, "BROKEN"), 10_000));
+        self.will(
+            method,
+            std::iter::repeat_n(Fate::Status(code, "BROKEN"), 10_000),
+        );
     }
 
     /// Forgets every fate of a method.
@@ -102,7 +116,11 @@ impl Participant {
 
     /// The calls of a method that arrived: the epochs they named.
     pub(crate) fn calls(&self, method: &str) -> Vec<i64> {
-        lock(&self.shared.calls).iter().filter(|(called, _)| *called == method).map(|(_, epoch)| *epoch).collect()
+        lock(&self.shared.calls)
+            .iter()
+            .filter(|(called, _)| *called == method)
+            .map(|(_, epoch)| *epoch)
+            .collect()
     }
 
     /// Waits until a method was called this often.
@@ -118,9 +136,15 @@ impl Participant {
     pub(crate) async fn effects(&self, order: &str) -> Vec<String> {
         let read = self.shared.ledger.read();
         let sql = "SELECT effect FROM effects WHERE order_id = $1 ORDER BY id";
-        let statement = Statement::from_sql_and_values(read.get_database_backend(), sql, [order.into()]);
-        let rows = read.query_all_raw(statement).await.expect("the ledger reads");
-        rows.iter().map(|row| row.try_get("", "effect").expect("a text")).collect()
+        let statement =
+            Statement::from_sql_and_values(read.get_database_backend(), sql, [order.into()]);
+        let rows = read
+            .query_all_raw(statement)
+            .await
+            .expect("the ledger reads");
+        rows.iter()
+            .map(|row| row.try_get("", "effect").expect("a text"))
+            .collect()
     }
 
     async fn serve<M: Message, R: Message + Default + Clone>(
@@ -132,14 +156,20 @@ impl Participant {
     ) -> Result<Response<R>, Status> {
         let step = saga_step(&request);
         lock(&self.shared.calls).push((method, step.epoch));
-        let fate = lock(&self.shared.fates).get_mut(method).and_then(VecDeque::pop_front);
+        let fate = lock(&self.shared.fates)
+            .get_mut(method)
+            .and_then(VecDeque::pop_front);
         match &fate {
-            Some(Fate::Status(code, reason)) => return Err(status::with_reason(*code, reason, "as the test says")),
+            Some(Fate::Status(code, reason)) => {
+                return Err(status::with_reason(*code, reason, "as the test says"));
+            }
             Some(Fate::Held(gate)) => gate.notified().await,
             Some(Fate::Lost) | None => {}
         }
         let call = Call {
-            caller: Caller::Service { name: "saga".into() },
+            caller: Caller::Service {
+                name: "saga".into(),
+            },
             method: "/test/Test",
             idempotency_key: None,
             prefer_wait: None,
@@ -154,7 +184,12 @@ impl Participant {
             .once(&call, message, |tx| async move {
                 let sql = "INSERT INTO effects (order_id, effect) VALUES ($1, $2)";
                 let values = [order.into(), effect.as_str().into()];
-                tx.execute_raw(Statement::from_sql_and_values(tx.get_database_backend(), sql, values)).await?;
+                tx.execute_raw(Statement::from_sql_and_values(
+                    tx.get_database_backend(),
+                    sql,
+                    values,
+                ))
+                .await?;
                 Ok(reply.clone())
             })
             .await;
@@ -171,7 +206,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn saga_step<M>(request: &Request<M>) -> SagaStep {
-    let text = |key: &str| request.metadata().get(key).expect(key).to_str().expect("ASCII").to_owned();
+    let text = |key: &str| {
+        request
+            .metadata()
+            .get(key)
+            .expect(key)
+            .to_str()
+            .expect("ASCII")
+            .to_owned()
+    };
     SagaStep {
         saga_id: text(SAGA_ID).parse().expect("a UUID"),
         step: text(SAGA_STEP),
@@ -205,7 +248,11 @@ impl MigrationName for Effects {
 impl MigrationTrait for Effects {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let sql = "CREATE TABLE effects (id INTEGER PRIMARY KEY, order_id TEXT NOT NULL, effect TEXT NOT NULL)";
-        manager.get_connection().execute_unprepared(sql).await.map(drop)
+        manager
+            .get_connection()
+            .execute_unprepared(sql)
+            .await
+            .map(drop)
     }
 }
 
@@ -215,7 +262,10 @@ type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>>
 /// An rpc that writes the method's name down for the order.
 macro_rules! effect {
     ($package:ident, $rpc:ident, $method:ident, $request:ident, $response:ident) => {
-        fn $rpc<'s, 'a>(&'s self, request: Request<$package::$request>) -> Answering<'a, $package::$response>
+        fn $rpc<'s, 'a>(
+            &'s self,
+            request: Request<$package::$request>,
+        ) -> Answering<'a, $package::$response>
         where
             's: 'a,
             Self: 'a,
@@ -223,7 +273,8 @@ macro_rules! effect {
             Box::pin(async move {
                 let order = request.get_ref().order_id.clone();
                 let reply = $package::$response::default();
-                self.serve(stringify!($method), request, (&order, String::new()), reply).await
+                self.serve(stringify!($method), request, (&order, String::new()), reply)
+                    .await
             })
         }
     };
@@ -232,7 +283,10 @@ macro_rules! effect {
 /// An rpc that no saga calls.
 macro_rules! absent {
     ($package:ident, $rpc:ident, $request:ident, $response:ident) => {
-        fn $rpc<'s, 'a>(&'s self, _: Request<$package::$request>) -> Answering<'a, $package::$response>
+        fn $rpc<'s, 'a>(
+            &'s self,
+            _: Request<$package::$request>,
+        ) -> Answering<'a, $package::$response>
         where
             's: 'a,
             Self: 'a,
@@ -244,12 +298,41 @@ macro_rules! absent {
 
 #[async_trait]
 impl InventoryService for Participant {
-    effect!(inventory, reserve_stock, ReserveStock, ReserveStockRequest, ReserveStockResponse);
-    effect!(inventory, release_stock, ReleaseStock, ReleaseStockRequest, ReleaseStockResponse);
-    effect!(inventory, commit_stock, CommitStock, CommitStockRequest, CommitStockResponse);
-    effect!(inventory, return_stock, ReturnStock, ReturnStockRequest, ReturnStockResponse);
+    effect!(
+        inventory,
+        reserve_stock,
+        ReserveStock,
+        ReserveStockRequest,
+        ReserveStockResponse
+    );
+    effect!(
+        inventory,
+        release_stock,
+        ReleaseStock,
+        ReleaseStockRequest,
+        ReleaseStockResponse
+    );
+    effect!(
+        inventory,
+        commit_stock,
+        CommitStock,
+        CommitStockRequest,
+        CommitStockResponse
+    );
+    effect!(
+        inventory,
+        return_stock,
+        ReturnStock,
+        ReturnStockRequest,
+        ReturnStockResponse
+    );
     absent!(inventory, get_stock, GetStockRequest, GetStockResponse);
-    absent!(inventory, batch_get_stock, BatchGetStockRequest, BatchGetStockResponse);
+    absent!(
+        inventory,
+        batch_get_stock,
+        BatchGetStockRequest,
+        BatchGetStockResponse
+    );
     absent!(inventory, set_stock, SetStockRequest, SetStockResponse);
 }
 
@@ -260,16 +343,45 @@ impl PaymentService for Participant {
         request: Request<payment::AuthorizePaymentRequest>,
     ) -> Result<Response<payment::AuthorizePaymentResponse>, Status> {
         let order = request.get_ref().order_id.clone();
-        let payment = payment::Payment { order_id: order.clone(), ..Default::default() };
-        let reply = payment::AuthorizePaymentResponse { payment: Some(payment) };
-        self.serve("AuthorizePayment", request, (&order, String::new()), reply).await
+        let payment = payment::Payment {
+            order_id: order.clone(),
+            ..Default::default()
+        };
+        let reply = payment::AuthorizePaymentResponse {
+            payment: Some(payment),
+        };
+        self.serve("AuthorizePayment", request, (&order, String::new()), reply)
+            .await
     }
 
-    effect!(payment, capture_payment, CapturePayment, CapturePaymentRequest, CapturePaymentResponse);
-    effect!(payment, void_payment, VoidPayment, VoidPaymentRequest, VoidPaymentResponse);
-    effect!(payment, refund_payment, RefundPayment, RefundPaymentRequest, RefundPaymentResponse);
+    effect!(
+        payment,
+        capture_payment,
+        CapturePayment,
+        CapturePaymentRequest,
+        CapturePaymentResponse
+    );
+    effect!(
+        payment,
+        void_payment,
+        VoidPayment,
+        VoidPaymentRequest,
+        VoidPaymentResponse
+    );
+    effect!(
+        payment,
+        refund_payment,
+        RefundPayment,
+        RefundPaymentRequest,
+        RefundPaymentResponse
+    );
     absent!(payment, get_payment, GetPaymentRequest, GetPaymentResponse);
-    absent!(payment, list_payments, ListPaymentsRequest, ListPaymentsResponse);
+    absent!(
+        payment,
+        list_payments,
+        ListPaymentsRequest,
+        ListPaymentsResponse
+    );
 }
 
 #[async_trait]
@@ -283,14 +395,31 @@ impl OrderingService for Participant {
         let order = request.get_ref().order_id.clone();
         let rejection = request.get_ref().rejection.clone().unwrap_or_default();
         let note = format!(":{}", rejection.reason);
-        self.serve("RejectOrder", request, (&order, note), ordering::RejectOrderResponse::default()).await
+        self.serve(
+            "RejectOrder",
+            request,
+            (&order, note),
+            ordering::RejectOrderResponse::default(),
+        )
+        .await
     }
 
-    effect!(ordering, confirm_order, ConfirmOrder, ConfirmOrderRequest, ConfirmOrderResponse);
+    effect!(
+        ordering,
+        confirm_order,
+        ConfirmOrder,
+        ConfirmOrderRequest,
+        ConfirmOrderResponse
+    );
     absent!(ordering, place_order, PlaceOrderRequest, PlaceOrderResponse);
     absent!(ordering, get_order, GetOrderRequest, GetOrderResponse);
     absent!(ordering, list_orders, ListOrdersRequest, ListOrdersResponse);
-    absent!(ordering, cancel_order, CancelOrderRequest, CancelOrderResponse);
+    absent!(
+        ordering,
+        cancel_order,
+        CancelOrderRequest,
+        CancelOrderResponse
+    );
 
     async fn watch_order(
         &self,
@@ -301,7 +430,12 @@ impl OrderingService for Participant {
 }
 
 /// Publishes an event as its service's relay would.
-pub(super) async fn publish<M: ReflectMessage>(nats: &str, event_id: Uuid, aggregate: &str, event: &M) {
+pub(super) async fn publish<M: ReflectMessage>(
+    nats: &str,
+    event_id: Uuid,
+    aggregate: &str,
+    event: &M,
+) {
     let name = event.descriptor().full_name().to_owned();
     let policy = policy::event(&name).expect("an event of the contract");
     let stream = policy.publisher().to_uppercase();
@@ -328,6 +462,12 @@ pub(super) async fn publish<M: ReflectMessage>(nats: &str, event_id: Uuid, aggre
     ] {
         headers.insert(header, value.as_str());
     }
-    let sent = jetstream.publish_with_headers(policy.subject.clone(), headers, event.encode_to_vec().into()).await;
+    let sent = jetstream
+        .publish_with_headers(
+            policy.subject.clone(),
+            headers,
+            event.encode_to_vec().into(),
+        )
+        .await;
     sent.expect("sent").await.expect("acknowledged");
 }

@@ -3,7 +3,7 @@
 use prost::Message as _;
 use prost::bytes::Bytes;
 
-use super::{Progress, Refused, Saga, State};
+use super::{Progress, Saga, State};
 use crate::{
     domain::{
         Micros,
@@ -16,8 +16,6 @@ use crate::{
 const EXPRESSION_FAILED: &str = "EXPRESSION_FAILED";
 /// `failure.reason` where the deadline passed.
 const DEADLINE_PASSED: &str = "SAGA_DEADLINE_PASSED";
-/// `failure.reason` where somebody aborted the saga.
-const CANCELLED: &str = "SAGA_CANCELLED";
 
 /// A call to make once its intent is durable.
 #[derive(Clone, Debug)]
@@ -46,7 +44,8 @@ impl Saga {
     pub fn advance(&mut self, now: Micros) -> Advance {
         let mut advance = Advance::default();
         while let Some(transition) = self.next(now, &mut advance.orders) {
-            self.apply(&transition).expect("a saga's own decisions fit its definition");
+            self.apply(&transition)
+                .expect("a saga's own decisions fit its definition");
             advance.transitions.push(transition);
         }
         advance
@@ -58,62 +57,35 @@ impl Saga {
             Progress::Due { at } => Some(at),
             _ => None,
         };
-        let retries = self.steps.iter().flat_map(|step| [due(step.action.progress), due(step.compensation.progress)]);
+        let retries = self
+            .steps
+            .iter()
+            .flat_map(|step| [due(step.action.progress), due(step.compensation.progress)]);
         retries.flatten().chain(self.deadline_at()).min()
     }
 
     /// Whether a call is under way.
     pub fn awaits_answers(&self) -> bool {
         let calling = |progress| progress == Progress::Calling;
-        self.steps.iter().any(|step| calling(step.action.progress) || calling(step.compensation.progress))
-    }
-
-    /// Puts a parked saga to work again.
-    ///
-    /// # Errors
-    /// It is not parked.
-    pub fn retry(&mut self, by: String, reason: String) -> Result<Vec<Transition>, Refused> {
-        if self.state != State::Parked {
-            return Err(Refused::NotParked);
-        }
-        Ok(self.take(vec![Transition::Retried { by, reason }]))
-    }
-
-    /// Aborts a saga before its pivot. One that is turning back already is left alone.
-    ///
-    /// # Errors
-    /// It has completed, or has passed its pivot, or may have.
-    pub fn cancel(&mut self, by: String, reason: String) -> Result<Vec<Transition>, Refused> {
-        if self.state == State::Compensated || self.turned.is_some() {
-            return Ok(Vec::new());
-        }
-        if self.state == State::Completed {
-            return Err(Refused::Ended);
-        }
-        if !self.may_turn_back() {
-            return Err(Refused::PastPivot);
-        }
-        let failure = Failure { code: "CANCELLED".into(), reason: CANCELLED.into(), message: reason.clone(), ..Failure::default() };
-        Ok(self.take(vec![Transition::Cancelled { by, reason }, Transition::TurnedBack { failure }]))
-    }
-
-    fn take(&mut self, transitions: Vec<Transition>) -> Vec<Transition> {
-        for transition in &transitions {
-            self.apply(transition).expect("a saga's own decisions fit its definition");
-        }
-        transitions
+        self.steps
+            .iter()
+            .any(|step| calling(step.action.progress) || calling(step.compensation.progress))
     }
 
     /// Before the pivot everything can be undone; once the pivot may have been done, nothing may.
     pub(super) fn may_turn_back(&self) -> bool {
-        let Some(pivot) = self.definition.pivot else { return !self.state.is_final() };
+        let Some(pivot) = self.definition.pivot else {
+            return !self.state.is_final();
+        };
         let action = &self.steps[pivot].action;
         let undoable = self.definition.steps[pivot].compensation.is_some();
         match action.progress {
             Progress::Done | Progress::Skipped => false,
             Progress::Calling => undoable,
             Progress::Idle | Progress::Refused => true,
-            Progress::Due { .. } | Progress::Unknown | Progress::Parked => undoable || !action.doubtful,
+            Progress::Due { .. } | Progress::Unknown | Progress::Parked => {
+                undoable || !action.doubtful
+            }
         }
     }
 
@@ -144,7 +116,9 @@ impl Saga {
             let step = self.definition.order[position];
             match self.steps[step].action.progress {
                 Progress::Idle if self.may_begin(step) => return Some(self.begin(step, orders)),
-                Progress::Due { at } if at <= now => return Some(self.call(step, Operation::Action, orders)),
+                Progress::Due { at } if at <= now => {
+                    return Some(self.call(step, Operation::Action, orders));
+                }
                 _ => {}
             }
         }
@@ -158,7 +132,10 @@ impl Saga {
         if !self.may_turn_back() {
             return None;
         }
-        let failed = self.steps.iter().find(|step| matches!(step.action.progress, Progress::Refused | Progress::Unknown));
+        let failed = self
+            .steps
+            .iter()
+            .find(|step| matches!(step.action.progress, Progress::Refused | Progress::Unknown));
         if let Some(step) = failed {
             return step.action.failure.clone();
         }
@@ -174,12 +151,17 @@ impl Saga {
         let undone = self.undone();
         for position in (0..self.definition.order.len()).rev() {
             let step = self.definition.order[position];
-            let ready = self.definition.steps[step].before.iter().all(|later| undone[*later]);
+            let ready = self.definition.steps[step]
+                .before
+                .iter()
+                .all(|later| undone[*later]);
             match self.steps[step].compensation.progress {
                 Progress::Idle if ready && self.is_to_undo(step) => {
                     return Some(self.call(step, Operation::Compensation, orders));
                 }
-                Progress::Due { at } if at <= now => return Some(self.call(step, Operation::Compensation, orders)),
+                Progress::Due { at } if at <= now => {
+                    return Some(self.call(step, Operation::Compensation, orders));
+                }
                 _ => {}
             }
         }
@@ -196,7 +178,11 @@ impl Saga {
             let run = &self.steps[step];
             let itself = run.action.progress != Progress::Calling
                 && (!self.is_to_undo(step) || run.compensation.progress == Progress::Done);
-            undone[step] = itself && self.definition.steps[step].before.iter().all(|later| undone[*later]);
+            undone[step] = itself
+                && self.definition.steps[step]
+                    .before
+                    .iter()
+                    .all(|later| undone[*later]);
         }
         undone
     }
@@ -212,15 +198,28 @@ impl Saga {
     /// Parks once nothing is under way and nothing is due, but something is left.
     fn stop(&self, of: impl Fn(&super::StepRun) -> &super::Run) -> Option<Transition> {
         let waits = |progress| matches!(progress, Progress::Calling | Progress::Due { .. });
-        if self.steps.iter().any(|step| waits(step.action.progress) || waits(step.compensation.progress)) {
+        if self
+            .steps
+            .iter()
+            .any(|step| waits(step.action.progress) || waits(step.compensation.progress))
+        {
             return None;
         }
-        let parked = self.steps.iter().map(of).find(|run| run.progress == Progress::Parked)?;
-        Some(Transition::Parked { failure: parked.failure.clone().unwrap_or_default() })
+        let parked = self
+            .steps
+            .iter()
+            .map(of)
+            .find(|run| run.progress == Progress::Parked)?;
+        Some(Transition::Parked {
+            failure: parked.failure.clone().unwrap_or_default(),
+        })
     }
 
     fn may_begin(&self, step: usize) -> bool {
-        self.definition.steps[step].after.iter().all(|before| self.steps[*before].is_settled())
+        self.definition.steps[step]
+            .after
+            .iter()
+            .all(|before| self.steps[*before].is_settled())
     }
 
     fn begin(&self, step: usize, orders: &mut Vec<Order>) -> Transition {
@@ -251,12 +250,24 @@ impl Saga {
             Operation::Compensation => (&definition.compensation, &self.steps[step].compensation),
         };
         let call = call.as_ref().expect("only what has a call is called");
-        let request = call.request.evaluate(&self.variables).and_then(|value| to_message(&value, &call.input));
+        let request = call
+            .request
+            .evaluate(&self.variables)
+            .and_then(|value| to_message(&value, &call.input));
         match request {
             Ok(request) => {
                 let attempt = run.attempts + 1;
-                orders.push(Order { step, operation, attempt, request: request.encode_to_vec().into() });
-                Transition::Called { step, operation, attempt }
+                orders.push(Order {
+                    step,
+                    operation,
+                    attempt,
+                    request: request.encode_to_vec().into(),
+                });
+                Transition::Called {
+                    step,
+                    operation,
+                    attempt,
+                }
             }
             Err(fault) => self.no_request(step, operation, &fault),
         }
@@ -272,7 +283,18 @@ impl Saga {
             message: fault.to_string(),
         };
         let forward = operation == Operation::Action && !definition.past_pivot;
-        let sequel = if forward { Sequel::Refused } else { Sequel::Parked };
-        Transition::Failed { step, operation, attempt: 0, failure, doubtful: false, sequel }
+        let sequel = if forward {
+            Sequel::Refused
+        } else {
+            Sequel::Parked
+        };
+        Transition::Failed {
+            step,
+            operation,
+            attempt: 0,
+            failure,
+            doubtful: false,
+            sequel,
+        }
     }
 }

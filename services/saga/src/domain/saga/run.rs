@@ -68,7 +68,11 @@ impl Run {
     /// The saga turned back: no further attempt. One under way is awaited.
     pub(super) fn abandon(&mut self) {
         if matches!(self.progress, Progress::Due { .. } | Progress::Parked) {
-            self.progress = if self.doubtful { Progress::Unknown } else { Progress::Refused };
+            self.progress = if self.doubtful {
+                Progress::Unknown
+            } else {
+                Progress::Refused
+            };
         }
     }
 

@@ -18,22 +18,36 @@ impl Saga {
         if run.progress != Progress::Calling || run.attempts != outcome.attempt {
             return None;
         }
-        let Outcome { step, operation, attempt, result } = outcome;
+        let Outcome {
+            step,
+            operation,
+            attempt,
+            result,
+        } = outcome;
         let refusal = match result {
             Ok(reply) => {
-                let kept = operation == Operation::Action && self.definition.steps[step].reply_is_read;
-                let answered =
-                    Transition::Answered { step, operation, attempt, reply: kept.then_some(reply) };
+                let kept =
+                    operation == Operation::Action && self.definition.steps[step].reply_is_read;
+                let answered = Transition::Answered {
+                    step,
+                    operation,
+                    attempt,
+                    reply: kept.then_some(reply),
+                };
                 match self.apply(&answered) {
                     Ok(()) => return Some(answered),
                     // It answers something else than its contract says: nobody here can help that.
-                    Err(text) => Refusal { class: Class::Stop, ..Refusal::new("DATA_LOSS", "REPLY_UNREADABLE", text) },
+                    Err(text) => Refusal {
+                        class: Class::Stop,
+                        ..Refusal::new("DATA_LOSS", "REPLY_UNREADABLE", text)
+                    },
                 }
             }
             Err(refusal) => refusal,
         };
         let failed = self.failed((step, operation, attempt), refusal, now, chance);
-        self.apply(&failed).expect("a saga's own decisions fit its definition");
+        self.apply(&failed)
+            .expect("a saga's own decisions fit its definition");
         Some(failed)
     }
 
@@ -57,10 +71,24 @@ impl Saga {
             reason: refusal.reason,
             message: refusal.message,
         };
-        Transition::Failed { step, operation, attempt, failure, doubtful, sequel }
+        Transition::Failed {
+            step,
+            operation,
+            attempt,
+            failure,
+            doubtful,
+            sequel,
+        }
     }
 
-    fn sequel(&self, step: usize, operation: Operation, class: Class, now: Micros, chance: f64) -> Sequel {
+    fn sequel(
+        &self,
+        step: usize,
+        operation: Operation,
+        class: Class,
+        now: Micros,
+        chance: f64,
+    ) -> Sequel {
         let definition = &self.definition.steps[step];
         let (call, run) = match operation {
             Operation::Action => (&definition.call, &self.steps[step].action),
@@ -68,7 +96,11 @@ impl Saga {
         };
         let forward = operation == Operation::Action;
         if forward && self.turned.is_some() {
-            return if class == Class::Refused { Sequel::Refused } else { Sequel::GivenUp };
+            return if class == Class::Refused {
+                Sequel::Refused
+            } else {
+                Sequel::GivenUp
+            };
         }
         let undoable = forward && !definition.past_pivot;
         match class {
@@ -80,7 +112,9 @@ impl Saga {
                 if run.counted() < retry.max_attempts {
                     let wait = retry.backoff(run.counted(), chance);
                     let wait = Micros::try_from(wait.as_micros()).unwrap_or(Micros::MAX);
-                    return Sequel::Again { at: now.saturating_add(wait) };
+                    return Sequel::Again {
+                        at: now.saturating_add(wait),
+                    };
                 }
                 // Whether a pivot was done must be known before anything is undone.
                 let is_pivot = self.definition.pivot == Some(step);

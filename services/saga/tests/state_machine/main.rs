@@ -1,4 +1,4 @@
-//! The state machine: what it does next, rule by rule, and at random against its invariants.
+//! The state machine alone: what it does next, rule by rule, and at random against its invariants.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,13 +6,15 @@ use contracts::{DESCRIPTOR_POOL, caravan::saga::v1 as pb};
 use prost_reflect::DynamicMessage;
 use uuid::Uuid;
 
-use super::{Order, Progress, Refused, Saga, State};
-use crate::domain::{
-    Micros,
+use saga::{
     check,
-    definition::Definition,
-    outcome::{Outcome, Refusal},
-    transition::{Operation, Sequel, Transition},
+    domain::{
+        Micros,
+        definition::Definition,
+        outcome::{Outcome, Refusal},
+        saga::{Order, Progress, Refused, Saga, State},
+        transition::{Operation, Sequel, Transition},
+    },
 };
 
 mod random;
@@ -20,29 +22,40 @@ mod random;
 const START: Micros = 1_000_000_000;
 
 /// A definition whose steps call something harmless. `(name, after, compensated, pivot)`; an empty `after` is parallel.
-pub(super) fn definition(steps: &[(&str, &[&str], bool, bool)], attempts: i32) -> Arc<Definition> {
-    let retry = Some(pb::RetryPolicy { max_attempts: attempts, ..Default::default() });
+fn definition(steps: &[(&str, &[&str], bool, bool)], attempts: i32) -> Arc<Definition> {
+    let retry = Some(pb::RetryPolicy {
+        max_attempts: attempts,
+        ..Default::default()
+    });
     let undo = || pb::Compensation {
         call: "caravan.inventory.v1.InventoryService/ReleaseStock".into(),
         request: "{'order_id': saga.key}".into(),
         retry,
     };
-    let steps = steps.iter().map(|(name, after, compensated, pivot)| pb::Step {
-        name: (*name).into(),
-        after: after.iter().map(|name| (*name).into()).collect(),
-        parallel: true,
-        call: "caravan.inventory.v1.InventoryService/CommitStock".into(),
-        request: "{'order_id': saga.key}".into(),
-        compensation: compensated.then(undo),
-        retry,
-        pivot: *pivot,
+    let steps = steps
+        .iter()
+        .map(|(name, after, compensated, pivot)| pb::Step {
+            name: (*name).into(),
+            after: after.iter().map(|name| (*name).into()).collect(),
+            parallel: true,
+            call: "caravan.inventory.v1.InventoryService/CommitStock".into(),
+            request: "{'order_id': saga.key}".into(),
+            compensation: compensated.then(undo),
+            retry,
+            pivot: *pivot,
+            ..Default::default()
+        });
+    compile(&pb::Definition {
+        name: "test".into(),
+        steps: steps.collect(),
         ..Default::default()
-    });
-    compile(&pb::Definition { name: "test".into(), steps: steps.collect(), ..Default::default() })
+    })
 }
 
 fn compile(definition: &pb::Definition) -> Arc<Definition> {
-    Arc::new(check::compile(definition, &DESCRIPTOR_POOL).unwrap_or_else(|faults| panic!("{faults:#?}")))
+    Arc::new(
+        check::compile(definition, &DESCRIPTOR_POOL).unwrap_or_else(|faults| panic!("{faults:#?}")),
+    )
 }
 
 /// A saga whose participants are the test.
@@ -55,7 +68,12 @@ struct Bench {
 
 impl Bench {
     fn start(definition: &Arc<Definition>) -> Self {
-        let mut bench = Self { saga: fresh(definition), log: Vec::new(), orders: Vec::new(), now: START };
+        let mut bench = Self {
+            saga: fresh(definition),
+            log: Vec::new(),
+            orders: Vec::new(),
+            now: START,
+        };
         bench.advance();
         bench
     }
@@ -72,17 +90,31 @@ impl Bench {
     }
 
     fn label(&self, order: &Order) -> String {
-        let sign = if order.operation == Operation::Compensation { "-" } else { "" };
+        let sign = if order.operation == Operation::Compensation {
+            "-"
+        } else {
+            ""
+        };
         format!("{sign}{}", self.saga.definition().steps[order.step].name)
     }
 
     fn answer(&mut self, call: &str, result: Result<(), &str>) {
-        let place = self.orders.iter().position(|order| self.label(order) == call);
-        let order = self.orders.remove(place.unwrap_or_else(|| panic!("{call} is not under way: {:?}", self.calls())));
+        let place = self
+            .orders
+            .iter()
+            .position(|order| self.label(order) == call);
+        let order = self
+            .orders
+            .remove(place.unwrap_or_else(|| panic!("{call} is not under way: {:?}", self.calls())));
         let result = result
             .map(|()| prost::bytes::Bytes::new())
             .map_err(|code| Refusal::new(code, "WHY", "because"));
-        let outcome = Outcome { step: order.step, operation: order.operation, attempt: order.attempt, result };
+        let outcome = Outcome {
+            step: order.step,
+            operation: order.operation,
+            attempt: order.attempt,
+            result,
+        };
         self.log.extend(self.saga.settle(outcome, self.now, 1.0));
         self.advance();
     }
@@ -117,26 +149,50 @@ impl Bench {
 }
 
 fn fresh(definition: &Arc<Definition>) -> Saga {
-    let input = DESCRIPTOR_POOL.get_message_by_name("google.protobuf.Struct").expect("known");
-    Saga::start(Arc::clone(definition), Uuid::nil(), "key".into(), &DynamicMessage::new(input), START)
+    let input = DESCRIPTOR_POOL
+        .get_message_by_name("google.protobuf.Struct")
+        .expect("known");
+    Saga::start(
+        Arc::clone(definition),
+        Uuid::nil(),
+        "key".into(),
+        &DynamicMessage::new(input),
+        START,
+    )
 }
 
 /// a -> b -> c, all compensated.
 fn chain(attempts: i32) -> Arc<Definition> {
-    definition(&[("a", &[], true, false), ("b", &["a"], true, false), ("c", &["b"], true, false)], attempts)
+    definition(
+        &[
+            ("a", &[], true, false),
+            ("b", &["a"], true, false),
+            ("c", &["b"], true, false),
+        ],
+        attempts,
+    )
 }
 
 /// a -> p (pivot) -> x, y
 fn with_pivot(attempts: i32) -> Arc<Definition> {
-    let steps: [(&str, &[&str], bool, bool); 4] =
-        [("a", &[], true, false), ("p", &["a"], false, true), ("x", &["p"], false, false), ("y", &["p"], false, false)];
+    let steps: [(&str, &[&str], bool, bool); 4] = [
+        ("a", &[], true, false),
+        ("p", &["a"], false, true),
+        ("x", &["p"], false, false),
+        ("y", &["p"], false, false),
+    ];
     definition(&steps, attempts)
 }
 
 #[test]
 fn steps_follow_the_graph_and_the_saga_completes() {
     let mut bench = Bench::start(&definition(
-        &[("a", &[], true, false), ("b", &["a"], true, false), ("c", &["a"], true, false), ("d", &["b", "c"], true, false)],
+        &[
+            ("a", &[], true, false),
+            ("b", &["a"], true, false),
+            ("c", &["a"], true, false),
+            ("d", &["b", "c"], true, false),
+        ],
         3,
     ));
     assert_eq!(bench.calls(), ["a"]);
@@ -154,10 +210,13 @@ fn the_outcome_of_a_step_and_the_intent_of_the_next_are_one_change() {
     let mut bench = Bench::start(&chain(3));
     let before = bench.log.len();
     bench.ok("a");
-    assert!(matches!(bench.log[before..], [
-        Transition::Answered { step: 0, .. },
-        Transition::Called { step: 1, .. }
-    ]));
+    assert!(matches!(
+        bench.log[before..],
+        [
+            Transition::Answered { step: 0, .. },
+            Transition::Called { step: 1, .. }
+        ]
+    ));
 }
 
 #[test]
@@ -213,14 +272,20 @@ fn after_the_pivot_steps_only_go_forward_and_park() {
     let mut bench = Bench::start(&with_pivot(2));
     bench.ok("a");
     bench.ok("p");
-    assert_eq!(bench.saga.cancel("x".into(), "y".into()), Err(Refused::PastPivot));
+    assert_eq!(
+        bench.saga.cancel("x".into(), "y".into()),
+        Err(Refused::PastPivot)
+    );
     bench.exhaust("x");
     assert_eq!(bench.saga.state(), State::Running, "the other one goes on");
     bench.ok("y");
     assert_eq!(bench.saga.state(), State::Parked);
     assert_eq!(bench.saga.steps()[2].action.progress, Progress::Parked);
 
-    let transitions = bench.saga.retry("operator".into(), "fixed".into()).expect("parked");
+    let transitions = bench
+        .saga
+        .retry("operator".into(), "fixed".into())
+        .expect("parked");
     bench.log.extend(transitions);
     bench.advance();
     assert_eq!(bench.orders[0].attempt, 3, "numbers go on");
@@ -240,10 +305,18 @@ fn a_refused_pivot_turns_back_and_an_unknown_one_does_not() {
 
     let mut bench = Bench::start(&with_pivot(2));
     bench.ok("a");
-    assert_eq!(bench.saga.cancel("x".into(), "y".into()), Err(Refused::PastPivot), "it may be done any moment");
+    assert_eq!(
+        bench.saga.cancel("x".into(), "y".into()),
+        Err(Refused::PastPivot),
+        "it may be done any moment"
+    );
     bench.exhaust("p");
     assert_eq!(bench.saga.state(), State::Parked);
-    assert_eq!(bench.saga.cancel("x".into(), "y".into()), Err(Refused::PastPivot), "it may have been done");
+    assert_eq!(
+        bench.saga.cancel("x".into(), "y".into()),
+        Err(Refused::PastPivot),
+        "it may have been done"
+    );
 }
 
 #[test]
@@ -253,7 +326,10 @@ fn what_no_retry_helps_parks_at_once() {
         bench.ok("a");
         bench.answer("b", Err(code));
         assert_eq!(bench.saga.state(), State::Parked, "{code}");
-        let transitions = bench.saga.cancel("operator".into(), "give up".into()).expect("before the pivot");
+        let transitions = bench
+            .saga
+            .cancel("operator".into(), "give up".into())
+            .expect("before the pivot");
         bench.log.extend(transitions);
         bench.advance();
         assert_eq!(bench.calls(), ["-a"], "b surely did nothing");
@@ -262,8 +338,12 @@ fn what_no_retry_helps_parks_at_once() {
 
 #[test]
 fn a_compensation_that_fails_parks_while_others_go_on() {
-    let steps: [(&str, &[&str], bool, bool); 4] =
-        [("a", &[], true, false), ("b", &["a"], true, false), ("c", &["a"], true, false), ("d", &["b", "c"], true, false)];
+    let steps: [(&str, &[&str], bool, bool); 4] = [
+        ("a", &[], true, false),
+        ("b", &["a"], true, false),
+        ("c", &["a"], true, false),
+        ("d", &["b", "c"], true, false),
+    ];
     let mut bench = Bench::start(&definition(&steps, 1));
     bench.ok("a");
     bench.ok("b");
@@ -274,7 +354,10 @@ fn a_compensation_that_fails_parks_while_others_go_on() {
     assert_eq!(bench.saga.state(), State::Compensating);
     bench.ok("-c");
     assert_eq!(bench.saga.state(), State::Parked, "a waits for b");
-    let transitions = bench.saga.retry("operator".into(), "fixed".into()).expect("parked");
+    let transitions = bench
+        .saga
+        .retry("operator".into(), "fixed".into())
+        .expect("parked");
     bench.log.extend(transitions);
     bench.advance();
     bench.ok("-b");
@@ -286,21 +369,38 @@ fn a_compensation_that_fails_parks_while_others_go_on() {
 fn a_late_success_after_aborting_began_is_recorded_and_undone() {
     let mut bench = Bench::start(&chain(3));
     bench.ok("a");
-    let transitions = bench.saga.cancel("operator".into(), "no longer wanted".into()).expect("before the pivot");
+    let transitions = bench
+        .saga
+        .cancel("operator".into(), "no longer wanted".into())
+        .expect("before the pivot");
     bench.log.extend(transitions);
     bench.advance();
     assert_eq!(bench.calls(), ["b"], "nothing is undone before b is known");
     bench.ok("b");
     assert_eq!(bench.calls(), ["-b"]);
-    assert!(bench.log.iter().any(|t| matches!(t, Transition::Answered { step: 1, operation: Operation::Action, .. })));
-    assert_eq!(bench.saga.cancel("operator".into(), "again".into()), Ok(Vec::new()), "once is enough");
+    assert!(bench.log.iter().any(|t| matches!(
+        t,
+        Transition::Answered {
+            step: 1,
+            operation: Operation::Action,
+            ..
+        }
+    )));
+    assert_eq!(
+        bench.saga.cancel("operator".into(), "again".into()),
+        Ok(Vec::new()),
+        "once is enough"
+    );
 }
 
 #[test]
 fn the_deadline_turns_a_saga_back_but_not_past_its_pivot() {
     let mut definition = pb::Definition {
         name: "test".into(),
-        deadline: Some(prost_types::Duration { seconds: 5, nanos: 0 }),
+        deadline: Some(prost_types::Duration {
+            seconds: 5,
+            nanos: 0,
+        }),
         ..Default::default()
     };
     definition.steps = ["a", "p"]
@@ -317,8 +417,15 @@ fn the_deadline_turns_a_saga_back_but_not_past_its_pivot() {
     bench.answer("a", Err("UNAVAILABLE"));
     bench.now = START + 5_000_000;
     bench.advance();
-    assert_eq!(bench.saga.state(), State::Compensated, "a has nothing to undo");
-    assert_eq!(bench.saga.failure().expect("why").reason, "SAGA_DEADLINE_PASSED");
+    assert_eq!(
+        bench.saga.state(),
+        State::Compensated,
+        "a has nothing to undo"
+    );
+    assert_eq!(
+        bench.saga.failure().expect("why").reason,
+        "SAGA_DEADLINE_PASSED"
+    );
 
     let mut bench = Bench::start(&definition);
     bench.ok("a");
@@ -342,22 +449,51 @@ fn an_expression_that_fails_counts_as_a_refusal() {
         ..Default::default()
     };
     let steps = vec![step("a", "{}"), step("b", "{'order_id': trigger.missing}")];
-    let mut bench = Bench::start(&compile(&pb::Definition { name: "test".into(), steps, ..Default::default() }));
+    let mut bench = Bench::start(&compile(&pb::Definition {
+        name: "test".into(),
+        steps,
+        ..Default::default()
+    }));
     bench.ok("a");
     assert_eq!(bench.calls(), ["-a"]);
-    assert_eq!(bench.saga.failure().expect("why").reason, "EXPRESSION_FAILED");
+    assert_eq!(
+        bench.saga.failure().expect("why").reason,
+        "EXPRESSION_FAILED"
+    );
 }
 
 #[test]
 fn conditions_skip_and_steps_without_a_call_pass() {
-    let undo = pb::Compensation { call: "caravan.inventory.v1.InventoryService/ReleaseStock".into(), ..Default::default() };
+    let undo = pb::Compensation {
+        call: "caravan.inventory.v1.InventoryService/ReleaseStock".into(),
+        ..Default::default()
+    };
     let call = "caravan.inventory.v1.InventoryService/CommitStock";
     let steps = vec![
-        pb::Step { name: "mark".into(), compensation: Some(undo.clone()), ..Default::default() },
-        pb::Step { name: "no".into(), when: "saga.key == 'x'".into(), call: call.into(), compensation: Some(undo), ..Default::default() },
-        pb::Step { name: "yes".into(), when: "!has(steps.no)".into(), call: call.into(), ..Default::default() },
+        pb::Step {
+            name: "mark".into(),
+            compensation: Some(undo.clone()),
+            ..Default::default()
+        },
+        pb::Step {
+            name: "no".into(),
+            when: "saga.key == 'x'".into(),
+            call: call.into(),
+            compensation: Some(undo),
+            ..Default::default()
+        },
+        pb::Step {
+            name: "yes".into(),
+            when: "!has(steps.no)".into(),
+            call: call.into(),
+            ..Default::default()
+        },
     ];
-    let mut bench = Bench::start(&compile(&pb::Definition { name: "test".into(), steps, ..Default::default() }));
+    let mut bench = Bench::start(&compile(&pb::Definition {
+        name: "test".into(),
+        steps,
+        ..Default::default()
+    }));
     assert_eq!(bench.calls(), ["yes"]);
     bench.answer("yes", Err("NOT_FOUND"));
     assert_eq!(bench.calls(), ["-mark"], "what was skipped is not undone");
@@ -374,14 +510,21 @@ fn after_a_crash_a_call_under_way_is_made_again_and_not_counted() {
     }
     assert_eq!(bench.orders[0].attempt, 7);
     bench.answer("a", Err("UNAVAILABLE"));
-    assert_eq!(bench.calls(), ["-a"], "two counted attempts are all there are");
+    assert_eq!(
+        bench.calls(),
+        ["-a"],
+        "two counted attempts are all there are"
+    );
 }
 
 #[test]
 fn a_crash_while_turning_back_makes_the_outcome_unknown() {
     let mut bench = Bench::start(&chain(3));
     bench.ok("a");
-    let transitions = bench.saga.cancel("operator".into(), "why".into()).expect("before the pivot");
+    let transitions = bench
+        .saga
+        .cancel("operator".into(), "why".into())
+        .expect("before the pivot");
     bench.log.extend(transitions);
     bench.crash();
     assert_eq!(bench.calls(), ["-b"], "b may have been done");
@@ -390,9 +533,19 @@ fn a_crash_while_turning_back_makes_the_outcome_unknown() {
 #[test]
 fn an_answer_that_nobody_waits_for_changes_nothing() {
     let mut bench = Bench::start(&chain(3));
-    let stale = Outcome { step: 0, operation: Operation::Action, attempt: 9, result: Ok(prost::bytes::Bytes::new()) };
+    let stale = Outcome {
+        step: 0,
+        operation: Operation::Action,
+        attempt: 9,
+        result: Ok(prost::bytes::Bytes::new()),
+    };
     assert_eq!(bench.saga.settle(stale, START, 0.0), None);
-    let unbegun = Outcome { step: 2, operation: Operation::Compensation, attempt: 1, result: Ok(prost::bytes::Bytes::new()) };
+    let unbegun = Outcome {
+        step: 2,
+        operation: Operation::Compensation,
+        attempt: 1,
+        result: Ok(prost::bytes::Bytes::new()),
+    };
     assert_eq!(bench.saga.settle(unbegun, START, 0.0), None);
 }
 
@@ -401,7 +554,19 @@ fn a_participant_that_knows_a_newer_epoch_parks() {
     let mut bench = Bench::start(&chain(3));
     let order = bench.orders.remove(0);
     let refusal = Refusal::new("FAILED_PRECONDITION", "SAGA_EPOCH_STALE", "");
-    let outcome = Outcome { step: order.step, operation: order.operation, attempt: order.attempt, result: Err(refusal) };
+    let outcome = Outcome {
+        step: order.step,
+        operation: order.operation,
+        attempt: order.attempt,
+        result: Err(refusal),
+    };
     let settled = bench.saga.settle(outcome, START, 0.0);
-    assert!(matches!(settled, Some(Transition::Failed { sequel: Sequel::Parked, doubtful: false, .. })));
+    assert!(matches!(
+        settled,
+        Some(Transition::Failed {
+            sequel: Sequel::Parked,
+            doubtful: false,
+            ..
+        })
+    ));
 }

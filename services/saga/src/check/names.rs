@@ -5,8 +5,28 @@ const MAX_NAME_BYTES: usize = 64;
 
 /// Words that CEL keeps for itself, so that `steps.<word>` would not parse.
 const CEL_WORDS: [&str; 22] = [
-    "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop",
-    "namespace", "null", "package", "return", "true", "var", "void", "while", "struct",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "namespace",
+    "null",
+    "package",
+    "return",
+    "true",
+    "var",
+    "void",
+    "while",
+    "struct",
 ];
 
 pub(super) fn is_definition_name(name: &str) -> bool {
@@ -20,7 +40,9 @@ pub(super) fn is_step_name(name: &str) -> bool {
 fn is_name(name: &str, joint: char) -> bool {
     name.len() <= MAX_NAME_BYTES
         && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == joint)
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == joint)
 }
 
 /// The logical name of the service that a package belongs to: `inventory` of `caravan.inventory.v1`.
@@ -34,7 +56,8 @@ pub(super) fn logical_name(package: &str) -> &str {
 }
 
 fn is_version(part: &str) -> bool {
-    part.strip_prefix('v').is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()))
+    part.strip_prefix('v')
+        .is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 #[cfg(test)]

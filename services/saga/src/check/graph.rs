@@ -7,11 +7,17 @@ pub(super) fn order(after: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
     let mut placed = vec![false; after.len()];
     let mut order = Vec::with_capacity(after.len());
     // The first in the text goes first, so that the order is the same each time.
-    while let Some(step) = (0..after.len()).find(|step| !placed[*step] && after[*step].iter().all(|name| placed[*name])) {
+    while let Some(step) = (0..after.len())
+        .find(|step| !placed[*step] && after[*step].iter().all(|name| placed[*name]))
+    {
         placed[step] = true;
         order.push(step);
     }
-    if order.len() == after.len() { Ok(order) } else { Err((0..after.len()).filter(|step| !placed[*step]).collect()) }
+    if order.len() == after.len() {
+        Ok(order)
+    } else {
+        Err((0..after.len()).filter(|step| !placed[*step]).collect())
+    }
 }
 
 /// Everything that stands before each step.

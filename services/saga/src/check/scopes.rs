@@ -34,7 +34,10 @@ pub(super) fn input() -> Type {
 
 /// Of a trigger's own expressions.
 pub(super) fn event(event: Type) -> Scope {
-    Scope { variables: HashMap::from([("trigger".to_owned(), event)]), ..Scope::default() }
+    Scope {
+        variables: HashMap::from([("trigger".to_owned(), event)]),
+        ..Scope::default()
+    }
 }
 
 pub(super) struct Scopes {
@@ -54,11 +57,18 @@ impl Scopes {
             variables: HashMap::from([
                 ("trigger".to_owned(), event),
                 ("saga".to_owned(), texts(&["id", "key"])),
-                ("failure".to_owned(), texts(&["step", "code", "reason", "message"])),
+                (
+                    "failure".to_owned(),
+                    texts(&["step", "code", "reason", "message"]),
+                ),
             ]),
             replies: steps
                 .iter()
-                .map(|step| method(pool, &step.call).ok().map(|method| Type::of_message(&method.output())))
+                .map(|step| {
+                    method(pool, &step.call)
+                        .ok()
+                        .map(|method| Type::of_message(&method.output()))
+                })
                 .collect(),
             names: steps.iter().map(|step| step.name.clone()).collect(),
         }
@@ -77,7 +87,13 @@ impl Scopes {
     }
 
     fn of<'a>(&self, steps: impl Iterator<Item = &'a usize>) -> Scope {
-        let replies = steps.filter_map(|step| Some((self.names[*step].clone(), self.replies[*step].clone()?))).collect();
-        Scope { variables: self.variables.clone(), steps: Some(replies), all_steps: self.names.clone() }
+        let replies = steps
+            .filter_map(|step| Some((self.names[*step].clone(), self.replies[*step].clone()?)))
+            .collect();
+        Scope {
+            variables: self.variables.clone(),
+            steps: Some(replies),
+            all_steps: self.names.clone(),
+        }
     }
 }

@@ -4,7 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 
 use proptest::prelude::*;
 
-use super::{Bench, Operation, Progress, State, Transition, definition};
+use saga::domain::{
+    saga::{Progress, State, StepRun},
+    transition::{Operation, Transition},
+};
+
+use super::{Bench, definition};
 
 /// What happens to a call.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +90,11 @@ fn graph() -> impl Strategy<Value = (Vec<Vec<usize>>, Option<usize>)> {
     (1..7_usize, any::<u64>(), proptest::option::of(0..7_usize)).prop_map(|(count, bits, pivot)| {
         let pivot = pivot.filter(|pivot| *pivot < count);
         let mut after: Vec<Vec<usize>> = (0..count)
-            .map(|step| (0..step).filter(|earlier| bits >> ((step * 7 + earlier) % 64) & 1 == 1).collect())
+            .map(|step| {
+                (0..step)
+                    .filter(|earlier| bits >> ((step * 7 + earlier) % 64) & 1 == 1)
+                    .collect()
+            })
             .collect();
         if let Some(pivot) = pivot {
             after[pivot] = (0..pivot).collect();
@@ -101,14 +110,26 @@ fn graph() -> impl Strategy<Value = (Vec<Vec<usize>>, Option<usize>)> {
 
 fn bench(after: &[Vec<usize>], pivot: Option<usize>) -> Bench {
     let names: Vec<String> = (0..after.len()).map(|step| format!("s{step}")).collect();
-    let parents: Vec<Vec<&str>> =
-        after.iter().map(|parents| parents.iter().map(|parent| names[*parent].as_str()).collect()).collect();
+    let parents: Vec<Vec<&str>> = after
+        .iter()
+        .map(|parents| {
+            parents
+                .iter()
+                .map(|parent| names[*parent].as_str())
+                .collect()
+        })
+        .collect();
     let steps: Vec<(&str, &[&str], bool, bool)> = names
         .iter()
         .enumerate()
         .map(|(step, name)| {
             let compensated = pivot.is_none_or(|pivot| step < pivot);
-            (name.as_str(), parents[step].as_slice(), compensated, pivot == Some(step))
+            (
+                name.as_str(),
+                parents[step].as_slice(),
+                compensated,
+                pivot == Some(step),
+            )
         })
         .collect();
     Bench::start(&definition(&steps, 3))
@@ -160,19 +181,32 @@ fn step(bench: &mut Bench, world: &mut World, event: Event) {
     }
 }
 
+/// There is something to undo, or there may be.
+fn left_traces(run: &StepRun) -> bool {
+    run.action.progress == Progress::Done || run.action.doubtful
+}
+
 /// What holds at every moment.
 fn check(bench: &Bench, after: &[Vec<usize>], pivot: Option<usize>) {
     let steps = bench.saga.steps();
     for order in &bench.orders {
         match order.operation {
-            Operation::Action => assert!(after[order.step].iter().all(|parent| steps[*parent].is_settled())),
+            Operation::Action => assert!(
+                after[order.step]
+                    .iter()
+                    .all(|parent| steps[*parent].is_settled())
+            ),
             Operation::Compensation => {
                 for (later, parents) in after.iter().enumerate() {
                     let action = steps[later].action.progress;
-                    let touched = steps[later].left_traces() && bench.saga.definition().steps[later].compensation.is_some();
+                    let touched = left_traces(&steps[later])
+                        && bench.saga.definition().steps[later].compensation.is_some();
                     if parents.contains(&order.step) {
                         assert_ne!(action, Progress::Calling, "an answer is awaited");
-                        assert!(!touched || steps[later].compensation.progress == Progress::Done, "not yet undone");
+                        assert!(
+                            !touched || steps[later].compensation.progress == Progress::Done,
+                            "not yet undone"
+                        );
                     }
                 }
             }
@@ -181,10 +215,19 @@ fn check(bench: &Bench, after: &[Vec<usize>], pivot: Option<usize>) {
     if let Some(pivot) = pivot
         && steps[pivot].action.progress == Progress::Done
     {
-        assert!(!bench.log.iter().any(|t| matches!(t, Transition::TurnedBack { .. })), "turned back past the pivot");
+        assert!(
+            !bench
+                .log
+                .iter()
+                .any(|t| matches!(t, Transition::TurnedBack { .. })),
+            "turned back past the pivot"
+        );
     }
     let idle = bench.orders.is_empty() && bench.saga.wake_at().is_none();
-    assert!(!idle || bench.saga.state().is_final() || bench.saga.state() == State::Parked, "stuck");
+    assert!(
+        !idle || bench.saga.state().is_final() || bench.saga.state() == State::Parked,
+        "stuck"
+    );
 }
 
 proptest! {

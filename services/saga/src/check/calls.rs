@@ -1,0 +1,181 @@
+//! Triggers, steps, calls and their expressions against descriptors.
+
+use std::{sync::Arc, time::Duration};
+
+use contracts::caravan::saga::v1 as pb;
+use prost_reflect::MethodDescriptor;
+
+use super::{Compiler, names, scopes, times::MAX_TIMEOUT};
+use crate::{
+    domain::definition::{Call, DEFAULT_TIMEOUT, Step, Trigger},
+    expression::{Expression, Scope, Type},
+};
+
+impl Compiler<'_> {
+    pub(super) fn trigger(&mut self, trigger: &pb::Trigger) -> Option<Trigger> {
+        let Some(message) = contracts::policy::event_message(&trigger.subject) else {
+            self.fault(
+                "trigger.subject",
+                format!("no event has the subject `{}`", trigger.subject),
+            );
+            return None;
+        };
+        let scope = scopes::event(Type::of_message(&message));
+        let key = self.expression("trigger.key", "", &trigger.key, &scope, Some(&Type::String));
+        let when = self.condition("trigger.when", "", &trigger.when, &scope);
+        Some(Trigger {
+            subject: trigger.subject.clone(),
+            message,
+            key: key?,
+            when,
+        })
+    }
+
+    pub(super) fn step(
+        &mut self,
+        index: usize,
+        step: &pb::Step,
+        past_pivot: bool,
+        scopes: &(Scope, Scope),
+    ) -> Step {
+        let field = |name: &str| format!("steps[{index}].{name}");
+        let label = format!("step `{}`: ", step.name);
+        let timeout = self
+            .duration(
+                &field("timeout"),
+                step.timeout.as_ref(),
+                Some(DEFAULT_TIMEOUT),
+                MAX_TIMEOUT,
+            )
+            .flatten()
+            .unwrap_or(DEFAULT_TIMEOUT);
+        let when = self.condition(&field("when"), &label, &step.when, &scopes.0);
+        let call = if step.call.is_empty() {
+            for (name, set) in [
+                ("request", !step.request.is_empty()),
+                ("retry", step.retry.is_some()),
+            ] {
+                if set {
+                    self.fault(field(name), format!("{label}has no call to use it for"));
+                }
+            }
+            if step.compensation.is_none() {
+                self.fault(
+                    field("call"),
+                    format!("{label}has neither a call nor a compensation"),
+                );
+            }
+            None
+        } else {
+            self.call(
+                &field(""),
+                &label,
+                (&step.call, &step.request, step.retry.as_ref()),
+                timeout,
+                &scopes.0,
+            )
+        };
+        let compensation = step.compensation.as_ref().and_then(|undo| {
+            let parts = (
+                undo.call.as_str(),
+                undo.request.as_str(),
+                undo.retry.as_ref(),
+            );
+            self.call(&field("compensation."), &label, parts, timeout, &scopes.1)
+        });
+        Step {
+            name: Arc::from(step.name.as_str()),
+            after: Vec::new(),
+            before: Vec::new(),
+            when,
+            call,
+            compensation,
+            past_pivot,
+            reply_is_read: false,
+        }
+    }
+
+    pub(super) fn call(
+        &mut self,
+        field: &str,
+        label: &str,
+        (call, request, retry): (&str, &str, Option<&pb::RetryPolicy>),
+        timeout: Duration,
+        scope: &Scope,
+    ) -> Option<Call> {
+        let retry = self.retry(&format!("{field}retry"), label, retry);
+        let method = match scopes::method(self.pool, call) {
+            Ok(method) => method,
+            Err(text) => {
+                self.fault(format!("{field}call"), format!("{label}{text}"));
+                return None;
+            }
+        };
+        let request = self.request(&format!("{field}request"), label, request, scope, &method)?;
+        let service = method.parent_service();
+        Some(Call {
+            path: format!("/{}/{}", service.full_name(), method.name()).into(),
+            service: names::logical_name(service.package_name()).into(),
+            input: method.input(),
+            output: method.output(),
+            request,
+            timeout,
+            retry,
+        })
+    }
+
+    pub(super) fn request(
+        &mut self,
+        field: &str,
+        label: &str,
+        text: &str,
+        scope: &Scope,
+        method: &MethodDescriptor,
+    ) -> Option<Expression> {
+        // An empty request is the empty message.
+        let text = if text.trim().is_empty() { "{}" } else { text };
+        let checked = Expression::parse(text).and_then(|expression| {
+            expression.check_message(scope, &method.input())?;
+            Ok(expression)
+        });
+        checked
+            .map_err(|fault| self.fault(field, format!("{label}{fault}")))
+            .ok()
+    }
+
+    pub(super) fn condition(
+        &mut self,
+        field: &str,
+        label: &str,
+        text: &str,
+        scope: &Scope,
+    ) -> Option<Expression> {
+        if text.trim().is_empty() {
+            None
+        } else {
+            self.expression(field, label, text, scope, Some(&Type::Bool))
+        }
+    }
+
+    pub(super) fn expression(
+        &mut self,
+        field: &str,
+        label: &str,
+        text: &str,
+        scope: &Scope,
+        wanted: Option<&Type>,
+    ) -> Option<Expression> {
+        let checked = Expression::parse(text).and_then(|expression| {
+            let found = expression.check(scope)?;
+            match wanted {
+                Some(wanted) if found != Type::Dyn && found != *wanted => {
+                    Err(format!("must be a {wanted}, not a {found}").into())
+                }
+                _ => Ok(expression),
+            }
+        });
+        checked
+            .map_err(|fault| self.fault(field, format!("{label}{fault}")))
+            .ok()
+    }
+}
