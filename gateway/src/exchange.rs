@@ -148,6 +148,14 @@ impl Exchange<'_> {
         let body = body::receive(body).await?;
         let content_type = headers::text(&self.head.headers, &header::CONTENT_TYPE);
         let binding = found.binding();
+        let encoding = headers::text(&self.head.headers, &header::CONTENT_ENCODING);
+        if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UNSUPPORTED_ENCODING",
+                "the body must not be compressed",
+            ));
+        }
         if !body.is_empty() && !binding.takes_raw_body() && !content_type.is_none_or(body::is_json)
         {
             return Err(Problem::new(

@@ -103,6 +103,10 @@ pub async fn answer(gateway: Arc<Gateway>, peer: SocketAddr, request: Request<In
         answer
     };
     let mut answer = answer.instrument(span).await;
+    answer.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     if let Ok(id) = HeaderValue::from_str(&request_id) {
         answer.headers_mut().insert(headers::REQUEST_ID, id);
     }

@@ -244,6 +244,11 @@ async fn what_is_not_there_is_told() {
     let request = request.header("content-type", "application/x-www-form-urlencoded");
     assert_eq!(request.send().await.expect("an answer").status(), 415);
 
+    let request = world
+        .post("/v1/orders", "{}")
+        .header("content-encoding", "gzip");
+    assert_eq!(request.send().await.expect("an answer").status(), 415);
+
     let too_large = "x".repeat(gateway::MAX_BODY_BYTES + 1);
     let response = world
         .post("/v1/orders", &too_large)

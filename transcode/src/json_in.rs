@@ -95,6 +95,7 @@ impl Encoder {
             seen: &mut self.seen,
             mask: masked.then_some(&mut self.mask),
             lenient: self.lenient,
+            anys: 0,
         })
     }
 }
@@ -108,6 +109,8 @@ struct Run<'r> {
     seen: &'r mut Vec<u64>,
     mask: Option<&'r mut Mask>,
     lenient: bool,
+    /// `google.protobuf.Any`s around this place.
+    anys: u32,
 }
 
 impl<'r> Run<'r> {

@@ -340,6 +340,18 @@ fn what_is_nested_too_deep_for_decoders_is_refused() {
 }
 
 #[test]
+fn anys_within_anys_end_somewhere() {
+    let nested = |levels: usize| {
+        let open = r#"{"value": "#.repeat(levels - 1);
+        let close = r#", "@type": "x/google.protobuf.Any"}"#.repeat(levels - 1);
+        let json = format!(r#"{{"any": {open}{{"@type": "x/test.v1.Tree"}}{close}}}"#);
+        encode("test.v1.WellKnown", &json)
+    };
+    nested(8).expect("8 levels");
+    nested(9).expect_err("9 levels");
+}
+
+#[test]
 fn printing_makes_choices() {
     let wire = encode(
         "test.v1.All",

@@ -10,12 +10,26 @@ use crate::{
     wire::{self, put_bytes},
 };
 
+/// Most Anys within each other. Each is looked through for its type before it is read, which must not add up.
+const MAX_NESTED_ANYS: u32 = 8;
+
 impl<'r> Run<'r> {
     /// The content of an Any, without tag and length.
     pub(super) fn any(&mut self, depth: u32) -> Result<()> {
         if depth >= MAX_DEPTH {
             return Err(too_deep());
         }
+        if self.anys == MAX_NESTED_ANYS {
+            let problem = format!("has more than {MAX_NESTED_ANYS} Anys within each other");
+            return Err(InputError::new(problem));
+        }
+        self.anys += 1;
+        let outcome = self.typed(depth);
+        self.anys -= 1;
+        outcome
+    }
+
+    fn typed(&mut self, depth: u32) -> Result<()> {
         let start = self.cursor.position();
         let Some(url) = self.find_type(depth)? else {
             return Ok(()); // `{}` is an empty Any; find_type has consumed it.
