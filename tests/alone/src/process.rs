@@ -220,6 +220,11 @@ impl Service {
         .await
     }
 
+    /// The process, to send signals to.
+    pub fn pid(&self) -> u32 {
+        self.running.child.id()
+    }
+
     /// The admin port.
     pub fn admin_port(&self) -> Rest {
         Rest::new(self.running.admin.clone())

@@ -62,14 +62,20 @@ impl World {
 
     /// With leases of this length.
     pub(crate) async fn start_with(engine: Engine, lease: &str) -> Option<Self> {
+        Self::start_as(engine, &[("SAGA_LEASE", lease)]).await
+    }
+
+    /// With these variables.
+    pub(crate) async fn start_as(engine: Engine, variables: &[(&str, &str)]) -> Option<Self> {
         let participant = Participant::start().await;
-        let service = Service::of(env!("CARGO_BIN_EXE_saga"), engine)
-            .with("SAGA_LEASE", lease)
+        let mut service = Service::of(env!("CARGO_BIN_EXE_saga"), engine)
             .upstream("inventory", &participant.url)
             .upstream("payment", &participant.url)
-            .upstream("ordering", &participant.url)
-            .start()
-            .await?;
+            .upstream("ordering", &participant.url);
+        for (variable, value) in variables {
+            service = service.with(variable, *value);
+        }
+        let service = service.start().await?;
         let (peer, admin) = clients(&service);
         Some(Self {
             service,

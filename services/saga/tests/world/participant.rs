@@ -4,7 +4,10 @@
 use std::{
     collections::{HashMap, VecDeque},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use alone::wait::until;
@@ -66,6 +69,8 @@ struct Shared {
     _file: DatabaseUrl,
     fates: Mutex<HashMap<&'static str, VecDeque<Fate>>>,
     calls: Mutex<Vec<(&'static str, i64)>>,
+    /// AuthorizePayment answers this many bytes.
+    talk_bytes: AtomicUsize,
 }
 
 impl Participant {
@@ -79,6 +84,7 @@ impl Participant {
             _file: file,
             fates: Mutex::default(),
             calls: Mutex::default(),
+            talk_bytes: AtomicUsize::new(0),
         };
         let participant = Self {
             url,
@@ -107,6 +113,11 @@ impl Participant {
             method,
             std::iter::repeat_n(Fate::Status(code, "BROKEN"), 10_000),
         );
+    }
+
+    /// AuthorizePayment answers this many bytes from now on.
+    pub(crate) fn talk(&self, bytes: usize) {
+        self.shared.talk_bytes.store(bytes, Relaxed);
     }
 
     /// Forgets every fate of a method.
@@ -345,6 +356,7 @@ impl PaymentService for Participant {
         let order = request.get_ref().order_id.clone();
         let payment = payment::Payment {
             order_id: order.clone(),
+            provider_reference: "x".repeat(self.shared.talk_bytes.load(Relaxed)),
             ..Default::default()
         };
         let reply = payment::AuthorizePaymentResponse {

@@ -1,0 +1,225 @@
+//! Participants that answer late, never, too much or nonsense, and more sagas than there are places.
+
+mod world;
+
+use std::sync::Arc;
+
+use alone::{Engine, on_both_engines, wait::until};
+use contracts::caravan::saga::v1 as pb;
+use tokio::sync::Notify;
+use tonic::Code;
+
+use world::{DEFINITION, Fate, World};
+
+on_both_engines!(
+    a_call_that_is_never_answered_is_undone_and_never_done_later,
+    what_only_a_repair_helps_parks_at_once,
+    an_answer_that_is_too_large_parks_and_harms_nothing,
+    a_participant_that_nobody_knows_parks,
+    an_expression_that_fails_on_a_saga_s_values_undoes_it,
+    more_sagas_than_places_wait_in_the_database,
+    a_drained_orchestrator_leaves_its_sagas_to_the_next,
+    a_long_wait_survives_a_restart,
+);
+
+async fn a_call_that_is_never_answered_is_undone_and_never_done_later(engine: Engine) {
+    let Some(world) = World::start(engine).await else {
+        return;
+    };
+    let hasty = DEFINITION.replace("timeout: 10s", "timeout: 0.2s");
+    world.register(&hasty).await.expect("fine");
+    let gate = Arc::new(Notify::new());
+    world.participant.will(
+        "AuthorizePayment",
+        std::iter::repeat_n(Fate::Held(gate.clone()), 3),
+    );
+    let (id, order) = world.begin().await;
+    let saga = world.until(&id, pb::SagaState::Compensated).await;
+    let codes: Vec<_> = saga.steps[1]
+        .attempts
+        .iter()
+        .map(|attempt| attempt.code.as_str())
+        .collect();
+    assert_eq!(
+        codes,
+        [
+            "DEADLINE_EXCEEDED",
+            "DEADLINE_EXCEEDED",
+            "DEADLINE_EXCEEDED",
+            "OK"
+        ]
+    );
+    // A compensation without its action leaves a mark; the actions that come after it are refused.
+    for _ in 0..3 {
+        gate.notify_one();
+    }
+    assert_eq!(
+        world.participant.effects(&order).await,
+        ["ReserveStock", "ReleaseStock"]
+    );
+}
+
+async fn what_only_a_repair_helps_parks_at_once(engine: Engine) {
+    let Some(world) = World::start(engine).await else {
+        return;
+    };
+    world.register(DEFINITION).await.expect("fine");
+    for code in [Code::Unauthenticated, Code::Unimplemented] {
+        world
+            .participant
+            .will("AuthorizePayment", [Fate::Status(code, "NOT_SO")]);
+        let (id, order) = world.begin().await;
+        let saga = world.until(&id, pb::SagaState::Parked).await;
+        assert_eq!(saga.steps[1].attempts.len(), 1);
+        assert_eq!(saga.failure.expect("why").reason, "NOT_SO");
+        world.cancel(&id).await.expect("before its pivot");
+        world.until(&id, pb::SagaState::Compensated).await;
+        assert_eq!(
+            world.participant.effects(&order).await,
+            ["ReserveStock", "ReleaseStock"]
+        );
+    }
+}
+
+async fn an_answer_that_is_too_large_parks_and_harms_nothing(engine: Engine) {
+    let Some(world) = World::start(engine).await else {
+        return;
+    };
+    world.register(DEFINITION).await.expect("fine");
+    world.participant.talk(8 * 1024 * 1024);
+    let (id, order) = world.begin().await;
+    let saga = world.until(&id, pb::SagaState::Parked).await;
+    assert_eq!(saga.failure.expect("why").reason, "REPLY_TOO_LARGE");
+    // It was done, so it is undone.
+    world.cancel(&id).await.expect("before its pivot");
+    world.until(&id, pb::SagaState::Compensated).await;
+    assert_eq!(
+        world.participant.effects(&order).await,
+        [
+            "ReserveStock",
+            "AuthorizePayment",
+            "VoidPayment",
+            "ReleaseStock"
+        ]
+    );
+    world.participant.talk(0);
+    let (id, _) = world.begin().await;
+    world.until(&id, pb::SagaState::Completed).await;
+}
+
+async fn a_participant_that_nobody_knows_parks(engine: Engine) {
+    let Some(world) = World::start(engine).await else {
+        return;
+    };
+    let elsewhere = "
+name: test
+steps:
+  - name: look
+    call: caravan.catalog.v1.CatalogService/GetProduct
+    request: \"{'product_id': trigger.order_id}\"
+";
+    world
+        .register(elsewhere)
+        .await
+        .expect("the method is in the contract");
+    let (id, _) = world.begin().await;
+    let saga = world.until(&id, pb::SagaState::Parked).await;
+    assert_eq!(saga.failure.expect("why").reason, "NO_SUCH_PARTICIPANT");
+}
+
+async fn an_expression_that_fails_on_a_saga_s_values_undoes_it(engine: Engine) {
+    let Some(world) = World::start(engine).await else {
+        return;
+    };
+    let picky = DEFINITION.replace("steps.authorize.payment.order_id", "trigger.order_id");
+    let picky = picky.replacen(
+        "CommitStock\n    request: \"{'order_id': trigger.order_id}\"",
+        "CommitStock\n    request: \"{'order_id': trigger.nowhere}\"",
+        1,
+    );
+    world.register(&picky).await.expect("fine");
+    let (id, order) = world.begin().await;
+    let saga = world.until(&id, pb::SagaState::Compensated).await;
+    let failure = saga.failure.expect("why");
+    assert_eq!(
+        (failure.step.as_str(), failure.reason.as_str()),
+        ("commit", "EXPRESSION_FAILED")
+    );
+    assert_eq!(world.participant.effects(&order).await.len(), 4);
+}
+
+async fn more_sagas_than_places_wait_in_the_database(engine: Engine) {
+    let Some(world) = World::start_as(engine, &[("SAGA_CONCURRENCY", "2")]).await else {
+        return;
+    };
+    world.register(DEFINITION).await.expect("fine");
+    let gate = Arc::new(Notify::new());
+    world.participant.will(
+        "ReserveStock",
+        std::iter::repeat_n(Fate::Held(gate.clone()), 2),
+    );
+    let mut begun = Vec::new();
+    for _ in 0..20 {
+        begun.push(world.begin().await);
+    }
+    world.participant.called("ReserveStock", 2).await;
+    assert_eq!(world.participant.calls("ReserveStock").len(), 2);
+    for _ in 0..2 {
+        gate.notify_one();
+    }
+    for (id, order) in begun {
+        world.until(&id, pb::SagaState::Completed).await;
+        assert_eq!(world.participant.effects(&order).await.len(), 4);
+    }
+}
+
+async fn a_drained_orchestrator_leaves_its_sagas_to_the_next(engine: Engine) {
+    let Some(mut world) = World::start_with(engine, "60s").await else {
+        return;
+    };
+    world.register(DEFINITION).await.expect("fine");
+    let gate = Arc::new(Notify::new());
+    world
+        .participant
+        .will("AuthorizePayment", [Fate::Held(gate.clone())]);
+    let (id, order) = world.begin().await;
+    world.participant.called("AuthorizePayment", 1).await;
+    assert!(world.service.drain().await.success());
+    gate.notify_one();
+    // Long before the lease would have ended: it was given back.
+    world.crash().await;
+    let saga = world.until(&id, pb::SagaState::Completed).await;
+    assert_eq!(saga.epoch, 2);
+    assert_eq!(world.participant.effects(&order).await.len(), 4);
+}
+
+async fn a_long_wait_survives_a_restart(engine: Engine) {
+    let Some(mut world) = World::start_with(engine, "1s").await else {
+        return;
+    };
+    let patient = DEFINITION.replace(
+        "initialBackoff: 0.02s, maxBackoff: 0.05s",
+        "initialBackoff: 4s, maxBackoff: 4s",
+    );
+    world.register(&patient).await.expect("fine");
+    world
+        .participant
+        .will("ReserveStock", [Fate::Status(Code::Unavailable, "BUSY")]);
+    let (id, order) = world.begin().await;
+    until("the failure is recorded", || async {
+        let saga = world.saga(&id).await;
+        saga.steps[0].next_attempt_time.ok_or("not yet")
+    })
+    .await;
+    world.crash().await;
+    let saga = world.until(&id, pb::SagaState::Completed).await;
+    let attempts = &saga.steps[0].attempts;
+    let time = |time: &Option<prost_types::Timestamp>| {
+        let time = time.expect("set");
+        time.seconds as f64 + f64::from(time.nanos) / 1e9
+    };
+    let waited = time(&attempts[1].start_time) - time(&attempts[0].end_time);
+    assert!((2.0..4.5).contains(&waited), "waited {waited} s");
+    assert_eq!(attempts.len(), 2);
+    assert_eq!(world.participant.effects(&order).await.len(), 4);
+}
