@@ -198,7 +198,7 @@ impl Binding {
         Ok(())
     }
 
-    /// Whether query parameters may set `field` of the request itself.
+    /// Whether the body fills `field` of the request, so that no query parameter may.
     pub(crate) fn takes_from_body(&self, field: u16) -> bool {
         match self.body {
             Body::None => false,

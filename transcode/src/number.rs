@@ -85,7 +85,7 @@ fn exact(parts: &Parts<'_>) -> Result<Integer, &'static str> {
     })
 }
 
-/// Reads a double; `null` where it overflows.
+/// Reads a double; refused where it overflows.
 pub(crate) fn double(text: &str) -> Result<f64, &'static str> {
     parts(text.as_bytes()).ok_or(NOT_A_NUMBER)?;
     match text.parse::<f64>() {

@@ -11,7 +11,7 @@ use crate::status::Status;
 /// Largest message of an upstream, in bytes.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
-/// An answer that is being received. Nothing is read ahead of [`Self::next`] but what fits the flow-control window.
+/// An answer that is being received. Nothing is read ahead of `next` but what fits the flow-control window.
 #[derive(Debug)]
 pub struct Messages {
     body: Incoming,
