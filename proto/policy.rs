@@ -45,6 +45,14 @@ pub fn method(path: &str) -> Option<&'static MethodPolicy> {
     METHODS.get(path)
 }
 
+/// The rpc that takes `message` (a full name) as its request, `/package.Service/Method`, and its policy.
+///
+/// Unambiguous, since the contract gives every rpc a request message of its own.
+pub fn method_of_request(message: &str) -> Option<(&'static str, &'static MethodPolicy)> {
+    let path = BY_REQUEST.get(message)?;
+    Some((path.as_str(), METHODS.get(path)?))
+}
+
 /// What the contract says of an event, by the message's full name.
 pub fn event(message: &str) -> Option<&'static EventPolicy> {
     EVENTS.get(message)
@@ -97,6 +105,17 @@ static METHODS: LazyLock<HashMap<String, MethodPolicy>> = LazyLock::new(|| {
         .collect()
 });
 
+static BY_REQUEST: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
+    DESCRIPTOR_POOL
+        .services()
+        .flat_map(|service| service.methods().collect::<Vec<_>>())
+        .map(|method| {
+            let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+            (method.input().full_name().to_owned(), path)
+        })
+        .collect()
+});
+
 static EVENTS: LazyLock<HashMap<String, EventPolicy>> = LazyLock::new(|| {
     let option = DESCRIPTOR_POOL.get_extension_by_name("caravan.options.v1.event");
     DESCRIPTOR_POOL
@@ -136,6 +155,11 @@ mod tests {
             .map(|(path, _)| path)
             .collect();
         assert!(silent.is_empty(), "no access option: {silent:?}");
+    }
+
+    #[test]
+    fn every_rpc_has_a_request_message_of_its_own() {
+        assert_eq!(BY_REQUEST.len(), METHODS.len());
     }
 
     #[test]
