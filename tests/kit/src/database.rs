@@ -5,6 +5,7 @@ use std::{
     ops::Deref,
     path::Path,
     process::{Command, Stdio},
+    thread,
 };
 
 use tempfile::TempDir;
@@ -96,12 +97,15 @@ pub(crate) fn drop_databases(cluster: &str, prefix: &str) {
         cluster,
         &format!("SELECT datname FROM pg_database WHERE starts_with(datname, '{prefix}')"),
     );
-    for name in names.lines() {
-        psql(
-            cluster,
-            &format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"),
-        );
-    }
+    // Each waits for a checkpoint: at the same time they wait for the same one.
+    thread::scope(|scope| {
+        for name in names.lines() {
+            scope.spawn(move || {
+                let statement = format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)");
+                psql(cluster, &statement);
+            });
+        }
+    });
 }
 
 /// Runs one statement in the cluster's own database and answers the rows, one a line.
