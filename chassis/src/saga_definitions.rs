@@ -129,3 +129,59 @@ impl SagaDefinitions {
         *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = missing;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use prost::Message as _;
+
+    use super::*;
+    use crate::{client::Clients, testing::grpc_double};
+
+    #[tokio::test]
+    async fn each_is_tried_until_it_is_taken_and_readiness_says_so() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        let url = grpc_double(move |_| match counted.fetch_add(1, Ordering::SeqCst) {
+            0 => Err(Status::unavailable("not up yet")),
+            1 => Err(Status::invalid_argument("an older contract")),
+            _ => Ok(
+                contracts::caravan::saga::v1::RegisterDefinitionResponse::default().encode_to_vec(),
+            ),
+        })
+        .await;
+        let upstreams = format!("saga={url}").parse().expect("a URL");
+        let channel = Clients::new(upstreams)
+            .channel("saga", None)
+            .expect("configured");
+        let sagas = SagaDefinitions::new(channel, &[("one", "name: one"), ("two", "name: two")]);
+        let check = sagas.check();
+        assert_eq!(check().await, Err("not registered yet".to_owned()));
+        sagas
+            .register(CancellationToken::new())
+            .await
+            .expect("ends");
+        assert_eq!(check().await, Ok(()));
+        assert_eq!(
+            calls.load(Ordering::SeqCst),
+            4,
+            "two for the first's failures, one for each"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_drain_ends_the_tries() {
+        let url = grpc_double(|_| Err(Status::unavailable("never"))).await;
+        let upstreams = format!("saga={url}").parse().expect("a URL");
+        let channel = Clients::new(upstreams)
+            .channel("saga", None)
+            .expect("configured");
+        let sagas = SagaDefinitions::new(channel, &[("one", "name: one")]);
+        let check = sagas.check();
+        let stop = CancellationToken::new();
+        stop.cancel();
+        sagas.register(stop).await.expect("ends");
+        assert!(check().await.is_err());
+    }
+}

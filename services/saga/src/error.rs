@@ -32,9 +32,6 @@ pub enum Error {
     /// An expression of a trigger failed on an event.
     #[error("{0}")]
     Trigger(String),
-    /// The service is on its way out.
-    #[error("The orchestrator is shutting down.")]
-    Draining,
     /// The database failed, or a concurrent change won.
     #[error(transparent)]
     Store(#[from] chassis::db::Error),
@@ -59,7 +56,6 @@ impl Classify for Error {
             Self::NoDefinition(_) | Self::NoSaga(_) => Code::NotFound,
             Self::InputDiffers(_) => Code::AlreadyExists,
             Self::Refused(_) => Code::FailedPrecondition,
-            Self::Draining => Code::Unavailable,
             Self::Store(error) => error.code(),
         }
     }
@@ -75,7 +71,6 @@ impl Classify for Error {
             Self::Refused(Refused::NotParked) => "SAGA_NOT_PARKED",
             Self::Refused(Refused::Ended) => "SAGA_ENDED",
             Self::Refused(Refused::PastPivot) => "SAGA_PAST_PIVOT",
-            Self::Draining => "DRAINING",
             Self::Store(error) => error.reason(),
         }
     }
