@@ -73,7 +73,7 @@ impl Problem {
             title: title(status),
             status: status.as_u16(),
             detail: detail.into(),
-            code: status::code_name(code),
+            code: chassis::error::code_name(code),
             reason: Some(reason.to_owned()),
             violations: Vec::new(),
             details: Vec::new(),
@@ -124,7 +124,7 @@ impl Problem {
             } else {
                 status.message.clone()
             },
-            code: status::code_name(status.code),
+            code: chassis::error::code_name(status.code),
             reason: info.map(|info| info.reason).or_else(|| own_reason(status)),
             violations: violations
                 .field_violations
