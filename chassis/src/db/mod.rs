@@ -21,7 +21,7 @@ use sea_orm_migration::MigratorTrait;
 use tokio::sync::Notify;
 
 pub use error::Error;
-pub use once::amend_reply;
+pub use once::{amend_reply, fence};
 pub use tx::Tx;
 
 use tx::Notes;

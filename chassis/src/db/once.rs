@@ -88,6 +88,20 @@ impl Db {
     }
 }
 
+/// Refuses a saga step of an orchestrator whose epoch is over, and remembers the newest epoch.
+///
+/// [`Db::once`] does so itself. A handler that changes something elsewhere before its `once` calls this first, in a unit of
+/// work of its own: what an old orchestrator asks for must not even begin.
+///
+/// # Errors
+/// [`Error::StaleEpoch`]
+pub async fn fence(tx: &Tx, call: &Call) -> Result<(), Error> {
+    match &call.saga {
+        Some(step) => raise_epoch(tx, step).await,
+        None => Ok(()),
+    }
+}
+
 /// Replaces the reply that [`Db::once`] keeps for this call, for work that a later unit ends.
 ///
 /// The first unit keeps a reply that says that the work is under way, the last one the answer. A call with

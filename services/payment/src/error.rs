@@ -32,9 +32,12 @@ pub enum Error {
     /// The order has no payment.
     #[error("There is no payment for order {0}.")]
     NoPayment(Uuid),
+    /// The hold ended at the provider before, e.g. because it became too old.
+    #[error("The payment provider has ended the hold before.")]
+    HoldEnded(#[source] ProviderError),
     /// The provider could not be asked, or its answer did not come: what it did is not known.
     #[error("The payment provider cannot be reached right now.")]
-    Provider(#[from] ProviderError),
+    Provider(#[source] ProviderError),
     /// The database failed, or a concurrent change won.
     #[error(transparent)]
     Store(#[from] chassis::db::Error),
@@ -47,8 +50,20 @@ fn decline_text(decline: &Decline) -> &'static str {
             "This means of payment is not known to the payment provider."
         }
         "insufficient_funds" => "The card was declined: it does not cover the amount.",
+        "amount_too_small" => "The amount is too small to be charged.",
+        "amount_too_large" => "The amount is too large to be charged.",
+        "currency_invalid" => "The currency cannot be charged.",
         "expired_card" => "The card was declined: it has expired.",
         _ => "The card was declined.",
+    }
+}
+
+impl From<ProviderError> for Error {
+    fn from(error: ProviderError) -> Self {
+        match error {
+            ProviderError::Ended(_) => Self::HoldEnded(error),
+            _ => Self::Provider(error),
+        }
     }
 }
 
@@ -63,7 +78,9 @@ impl Classify for Error {
         match self {
             Self::Invalid(_) => Code::InvalidArgument,
             Self::Rule(PaymentError::UnderWay) | Self::Provider(_) => Code::Unavailable,
-            Self::Declined(_) | Self::Rule(_) | Self::Different => Code::FailedPrecondition,
+            Self::Declined(_) | Self::Rule(_) | Self::Different | Self::HoldEnded(_) => {
+                Code::FailedPrecondition
+            }
             Self::NotFound(_) | Self::NoPayment(_) => Code::NotFound,
             Self::Store(error) => error.code(),
         }
@@ -81,6 +98,7 @@ impl Classify for Error {
             Self::Rule(PaymentError::UnderWay) => "PAYMENT_UNDER_WAY",
             Self::Different => "PAYMENT_DIFFERS",
             Self::NotFound(_) | Self::NoPayment(_) => "PAYMENT_NOT_FOUND",
+            Self::HoldEnded(_) => "HOLD_ENDED",
             Self::Provider(_) => "PROVIDER_UNAVAILABLE",
             Self::Store(error) => error.reason(),
         }

@@ -31,13 +31,16 @@ pub enum Answer {
     Declined(Decline),
 }
 
-/// The provider did not answer, or not as agreed: what it did is not known. Asking again is safe.
+/// The provider did not answer, or not as agreed. Asking again is safe.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
     /// No connection, no answer in time, or an answer that broke off.
     #[error("no answer")]
     NoAnswer(#[source] reqwest::Error),
-    /// An answer that is none to this question.
+    /// The hold has come to another end than the one that was asked for: asking again changes nothing.
+    #[error("the hold has ended before: {0}")]
+    Ended(String),
+    /// An answer that is none to this question: what was done is not known.
     #[error("unexpected answer: HTTP {status}, {code}")]
     Unexpected {
         /// The HTTP status.
@@ -47,7 +50,7 @@ pub enum ProviderError {
     },
 }
 
-/// Holds, takes and gives back money. Every call may be repeated: it names itself to the provider.
+/// Holds, takes and gives back money. Every call may be repeated: the provider knows it again.
 pub trait Provider: Send + Sync + 'static {
     /// Holds an amount.
     fn authorize<'a>(
@@ -56,18 +59,10 @@ pub trait Provider: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Answer, ProviderError>>;
 
     /// Takes what is held under `reference`.
-    fn capture<'a>(
-        &'a self,
-        payment_id: Uuid,
-        reference: &'a str,
-    ) -> BoxFuture<'a, Result<(), ProviderError>>;
+    fn capture<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<(), ProviderError>>;
 
     /// Gives back what is held under `reference`; nothing happens where it was given back before.
-    fn cancel<'a>(
-        &'a self,
-        payment_id: Uuid,
-        reference: &'a str,
-    ) -> BoxFuture<'a, Result<(), ProviderError>>;
+    fn cancel<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<(), ProviderError>>;
 
     /// Sends back what was taken under `reference`.
     fn refund<'a>(

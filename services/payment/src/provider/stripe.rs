@@ -55,16 +55,24 @@ impl Stripe {
         let http = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(ANSWER_TIMEOUT)
-            .tcp_nodelay(true)
-            .build()?;
-        Ok(Self { http, base, key })
+            .tcp_nodelay(true);
+        // A sandbox is reached without TLS: the system's certificates would only cost memory and time.
+        let http = match base.scheme() {
+            "http" => http.tls_certs_only([]),
+            _ => http,
+        };
+        Ok(Self {
+            http: http.build()?,
+            base,
+            key,
+        })
     }
 
     /// One POST. `Err` in the inner result is the provider's own error object.
     async fn post<T: for<'de> Deserialize<'de>>(
         &self,
         path: &str,
-        idempotency_key: String,
+        idempotency_key: Option<String>,
         form: &[(&str, String)],
     ) -> Result<Result<T, (StatusCode, Details)>, ProviderError> {
         let url = self
@@ -74,15 +82,11 @@ impl Stripe {
                 status: 0,
                 code: error.to_string(),
             })?;
-        let response = self
-            .http
-            .post(url)
-            .bearer_auth(self.key.expose_secret())
-            .header("Idempotency-Key", idempotency_key)
-            .form(form)
-            .send()
-            .await
-            .map_err(no_answer)?;
+        let mut request = self.http.post(url).bearer_auth(self.key.expose_secret());
+        if let Some(key) = idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        let response = request.form(form).send().await.map_err(no_answer)?;
         let status = response.status();
         let body = response.bytes().await.map_err(no_answer)?;
         let unreadable = |_| ProviderError::Unexpected {
@@ -109,19 +113,17 @@ impl Stripe {
             ("payment_method_types[]", "card".to_owned()),
             ("capture_method", "manual".to_owned()),
             ("confirm", "true".to_owned()),
+            // Nobody is there to act, e.g. by 3-D Secure: such a card is declined at once.
+            ("error_on_requires_action", "true".to_owned()),
             ("metadata[order_id]", authorization.order_id.to_string()),
             ("metadata[payment_id]", authorization.payment_id.to_string()),
         ];
         let key = format!("{}-authorize", authorization.payment_id);
         match self
-            .post::<Intent>("v1/payment_intents", key, &form)
+            .post::<Intent>("v1/payment_intents", Some(key), &form)
             .await?
         {
             Ok(intent) if intent.status == "requires_capture" => Ok(Answer::Held(intent.id)),
-            // The customer would have to act, e.g. by 3-D Secure; nobody is there to do it.
-            Ok(intent) if intent.status == "requires_action" => {
-                Ok(declined("authentication_required", false))
-            }
             Ok(intent) => Err(unexpected(StatusCode::OK, &intent.status)),
             Err((_, details)) if details.kind == "card_error" => {
                 let code = details.decline_code.or(details.code);
@@ -131,24 +133,33 @@ impl Stripe {
                 details.code.as_deref().unwrap_or("resource_missing"),
                 true,
             )),
+            Err((_, details)) if is_unfit_amount(&details) => {
+                let code = details.code.as_deref();
+                Ok(declined(code.unwrap_or("currency_invalid"), false))
+            }
             Err((status, details)) => Err(unexpected(status, &code_of(&details))),
         }
     }
 
     /// A call that ends with the intent in `wanted`; also where an earlier call has brought it there.
-    async fn move_to(&self, wanted: &str, path: String, key: String) -> Result<(), ProviderError> {
-        match self.post::<Intent>(&path, key, &[]).await? {
-            Ok(intent) if intent.status == wanted => Ok(()),
-            Ok(intent) => Err(unexpected(StatusCode::OK, &intent.status)),
-            Err((_, details))
-                if details
-                    .payment_intent
-                    .as_ref()
-                    .is_some_and(|intent| intent.status == wanted) =>
-            {
-                Ok(())
+    ///
+    /// It carries no Idempotency-Key: the intent's own state lets it happen once, while under a key two calls at a time would
+    /// collide and a stored 500 would be the answer for a day.
+    async fn move_to(&self, wanted: &str, path: String) -> Result<(), ProviderError> {
+        let (status, intent, code) = match self.post::<Intent>(&path, None, &[]).await? {
+            Ok(intent) => (StatusCode::OK, Some(intent), String::new()),
+            Err((status, details)) => {
+                let code = code_of(&details);
+                (status, details.payment_intent, code)
             }
-            Err((status, details)) => Err(unexpected(status, &code_of(&details))),
+        };
+        match intent {
+            Some(intent) if intent.status == wanted => Ok(()),
+            Some(intent) if matches!(intent.status.as_str(), "succeeded" | "canceled") => {
+                Err(ProviderError::Ended(intent.status))
+            }
+            Some(intent) => Err(unexpected(status, &intent.status)),
+            None => Err(unexpected(status, &code)),
         }
     }
 
@@ -158,10 +169,8 @@ impl Stripe {
             status: String,
         }
         let form = [("payment_intent", reference.to_owned())];
-        match self
-            .post::<Refund>("v1/refunds", format!("{payment_id}-refund"), &form)
-            .await?
-        {
+        let key = format!("{payment_id}-refund");
+        match self.post::<Refund>("v1/refunds", Some(key), &form).await? {
             Ok(refund) if matches!(refund.status.as_str(), "succeeded" | "pending") => Ok(()),
             Ok(refund) => Err(unexpected(StatusCode::OK, &refund.status)),
             Err((_, details)) if details.code.as_deref() == Some("charge_already_refunded") => {
@@ -180,24 +189,14 @@ impl Provider for Stripe {
         self.hold(authorization).boxed()
     }
 
-    fn capture<'a>(
-        &'a self,
-        payment_id: Uuid,
-        reference: &'a str,
-    ) -> BoxFuture<'a, Result<(), ProviderError>> {
+    fn capture<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<(), ProviderError>> {
         let path = format!("v1/payment_intents/{reference}/capture");
-        self.move_to("succeeded", path, format!("{payment_id}-capture"))
-            .boxed()
+        self.move_to("succeeded", path).boxed()
     }
 
-    fn cancel<'a>(
-        &'a self,
-        payment_id: Uuid,
-        reference: &'a str,
-    ) -> BoxFuture<'a, Result<(), ProviderError>> {
+    fn cancel<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<(), ProviderError>> {
         let path = format!("v1/payment_intents/{reference}/cancel");
-        self.move_to("canceled", path, format!("{payment_id}-cancel"))
-            .boxed()
+        self.move_to("canceled", path).boxed()
     }
 
     fn refund<'a>(
@@ -213,6 +212,13 @@ fn is_unknown_method(status: StatusCode, details: &Details) -> bool {
     status.is_client_error()
         && details.kind == "invalid_request_error"
         && details.param.as_deref() == Some("payment_method")
+}
+
+/// The provider moves no such amount: too little, too much, or of a currency that it does not know.
+fn is_unfit_amount(details: &Details) -> bool {
+    let code = details.code.as_deref();
+    matches!(code, Some("amount_too_small" | "amount_too_large"))
+        || details.param.as_deref() == Some("currency")
 }
 
 fn declined(code: &str, method_unknown: bool) -> Answer {

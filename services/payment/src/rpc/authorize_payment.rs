@@ -120,7 +120,11 @@ async fn held(
         })
         .await;
     if let Err(Error::Rule(PaymentError::Voided)) = &stored {
-        rpc.provider.cancel(id, reference).await?;
+        // The void gives it back anyway; this is only sooner.
+        if let Err(error) = rpc.provider.cancel(reference).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(payment = %id, error, "a hold that came too late is left to its void");
+        }
     }
     stored
 }

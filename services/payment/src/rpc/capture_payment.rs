@@ -15,12 +15,12 @@ pub(super) async fn handle(
         return Ok(reply);
     }
     let order_id = convert::id("orderId", &request.order_id)?;
+    // Without the fence that others put before the provider, since it would cost a commit of each order: a capture has no way
+    // back, so an orchestrator whose time is over asks for what the next one asks for too.
     let payment = rpc.payment_of(order_id).await?;
     // Decided before the provider is asked, and again on what is stored by then.
     if payment.clone().capture(clock::now())? {
-        rpc.provider
-            .capture(payment.parts().id, reference(&payment)?)
-            .await?;
+        rpc.provider.capture(reference(&payment)?).await?;
     }
     rpc.db
         .once(&call, &request, |tx| async move {

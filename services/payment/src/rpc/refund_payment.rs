@@ -1,6 +1,6 @@
 //! Sends a taken amount back.
 
-use chassis::{Call, clock};
+use chassis::{Call, clock, db::fence};
 use contracts::caravan::payment::v1 as pb;
 
 use super::{Rpc, convert, reference};
@@ -15,6 +15,10 @@ pub(super) async fn handle(
         return Ok(reply);
     }
     let order_id = convert::id("orderId", &request.order_id)?;
+    let fenced = &call;
+    rpc.db
+        .write(|tx| async move { Ok::<_, Error>(fence(&tx, fenced).await?) })
+        .await?;
     let payment = rpc.payment_of(order_id).await?;
     // Decided before the provider is asked, and again on what is stored by then.
     if payment.clone().refund(clock::now())? {

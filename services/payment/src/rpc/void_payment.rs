@@ -1,6 +1,6 @@
 //! Gives a hold back: the compensation of authorizing.
 
-use chassis::{Call, clock};
+use chassis::{Call, clock, db::fence};
 use contracts::caravan::payment::v1 as pb;
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ pub(super) async fn handle(
         return Ok(reply);
     }
     let order_id = convert::id("orderId", &request.order_id)?;
-    let reference = match store::payments::find_by_order(rpc.db.read(), order_id).await? {
+    let reference = match begin(rpc, &call, order_id).await? {
         Some(payment) => give_back(rpc, payment).await?,
         None => None,
     };
@@ -47,14 +47,10 @@ pub(super) async fn handle(
 
 /// Makes sure that the provider holds nothing; answers its reference where that was not known yet.
 async fn give_back(rpc: &Rpc, payment: Payment) -> Result<Option<String>, Error> {
-    let payment = match payment.parts().status {
-        Status::Pending => begin(rpc, payment.parts().id).await?,
-        _ => payment,
-    };
     let parts = payment.parts();
     match (parts.status, &parts.payment_method) {
         (Status::Authorized, _) => {
-            rpc.provider.cancel(parts.id, reference(&payment)?).await?;
+            rpc.provider.cancel(reference(&payment)?).await?;
             Ok(None)
         }
         // Whether the provider holds anything shows only when it is asked the same question again.
@@ -68,7 +64,7 @@ async fn give_back(rpc: &Rpc, payment: Payment) -> Result<Option<String>, Error>
             match rpc.provider.authorize(authorization).await? {
                 Answer::Declined(_) => Ok(None),
                 Answer::Held(reference) => {
-                    rpc.provider.cancel(parts.id, &reference).await?;
+                    rpc.provider.cancel(&reference).await?;
                     Ok(Some(reference))
                 }
             }
@@ -77,17 +73,19 @@ async fn give_back(rpc: &Rpc, payment: Payment) -> Result<Option<String>, Error>
     }
 }
 
-/// From here on an authorization that is under way is refused when it comes back.
-async fn begin(rpc: &Rpc, id: Uuid) -> Result<Payment, Error> {
+/// The order's payment. From here on an authorization that is under way is refused when it comes back, and so is an
+/// orchestrator whose time is over: the provider is not asked for its sake.
+async fn begin(rpc: &Rpc, call: &Call, order_id: Uuid) -> Result<Option<Payment>, Error> {
     rpc.db
         .write(|tx| async move {
-            let mut payment = store::payments::find(&tx, id)
-                .await?
-                .ok_or(Error::NotFound(id))?;
+            fence(&tx, call).await?;
+            let Some(mut payment) = store::payments::find_by_order(&tx, order_id).await? else {
+                return Ok(None);
+            };
             if payment.begin_void(clock::now()) {
                 store::payments::save(&tx, &payment).await?;
             }
-            Ok(payment)
+            Ok(Some(payment))
         })
         .await
 }
