@@ -36,7 +36,7 @@ const MAX_LANE_EVENTS: usize = 8;
 /// Most events that the broker hands out before the first is acknowledged.
 const MAX_IN_FLIGHT: i64 = (LANES * MAX_LANE_EVENTS) as i64;
 /// How long the broker waits for an acknowledgement or a sign of progress before it delivers again.
-const ACK_WAIT: Duration = Duration::from_secs(30);
+const ACK_WAIT: Duration = Duration::from_secs(10);
 /// Tries of one delivery, one after another, so that later events of the aggregate stay behind it.
 const MAX_TRIES: u32 = 8;
 /// First and longest wait between two tries.

@@ -5,11 +5,13 @@
 
 mod call;
 mod identity;
+mod neighbour;
 mod process;
 mod stream;
 
 pub use call::{Bearer, Client, SagaCall, reason, violated_fields};
 pub use kit::{DatabaseUrl, Engine, database_url, wait};
+pub use neighbour::{Neighbour, NeighbourBuilder};
 pub use process::{Service, ServiceBuilder};
 
 /// Makes two tests of each named `async fn(Engine)`: one on SQLite and one on PostgreSQL.

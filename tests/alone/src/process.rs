@@ -187,6 +187,14 @@ impl Service {
         assert_eq!(self.published::<M>(events.len()).await, events);
     }
 
+    /// Publishes an event as the service that owns it would.
+    ///
+    /// # Panics
+    /// Where the broker does not take it.
+    pub async fn hears<M: ReflectMessage>(&self, event: &M) {
+        stream::publish(&self.nats.url(), event).await;
+    }
+
     /// Ends the process at once (SIGKILL) and starts another one over the same data.
     pub async fn crash_and_restart(&mut self) {
         self.running.kill();

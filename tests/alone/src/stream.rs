@@ -1,9 +1,10 @@
-//! What a service has published.
+//! What a service has published, and what it is told.
 
 use async_nats::jetstream::{self, stream::Stream};
 use contracts::policy;
 use kit::wait::until;
 use prost_reflect::ReflectMessage;
+use uuid::Uuid;
 
 /// Waits until at least `count` events of this type are in their stream, and answers all that are.
 ///
@@ -29,6 +30,47 @@ pub(crate) async fn published<M: ReflectMessage + Default>(nats_url: &str, count
         }
     })
     .await
+}
+
+/// Publishes an event with the headers of the mesh.
+///
+/// # Panics
+/// Where the broker does not take it.
+pub(crate) async fn publish<M: ReflectMessage>(nats_url: &str, event: &M) {
+    let descriptor = event.descriptor();
+    let policy = policy::event(descriptor.full_name()).expect("an event of the contract");
+    let aggregate = event
+        .transcode_to_dynamic()
+        .get_field_by_name(&policy.aggregate_id_field)
+        .and_then(|id| id.as_str().map(str::to_owned))
+        .expect("the aggregate's id");
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("ce-id", Uuid::now_v7().to_string());
+    headers.insert("ce-type", descriptor.full_name());
+    headers.insert("ce-subject", aggregate);
+    headers.insert("ce-time", now());
+    let client = async_nats::connect(nats_url)
+        .await
+        .expect("the broker runs");
+    let jetstream = jetstream::new(client);
+    until("the broker takes the event", || async {
+        let payload = event.encode_to_vec().into();
+        let ack = jetstream
+            .publish_with_headers(policy.subject.clone(), headers.clone(), payload)
+            .await;
+        ack.map_err(|error| error.to_string())?
+            .await
+            .map_err(|error| error.to_string())
+    })
+    .await;
+}
+
+/// Now as CloudEvents say it.
+fn now() -> String {
+    let format = &time::format_description::well_known::Rfc3339;
+    chassis::clock::now()
+        .format(format)
+        .expect("a time of this age")
 }
 
 async fn messages<M: ReflectMessage + Default>(
