@@ -34,6 +34,7 @@ on_both_engines! {
     concurrent_units_are_all_kept
     a_failing_unit_is_undone_alone
     a_cancelled_unit_is_undone_and_the_next_one_goes_on
+    wherever_a_caller_goes_away_nobody_else_loses_anything
     a_kept_reply_is_answered_again
     a_key_with_another_message_is_refused
     twins_at_the_same_time_have_one_effect
@@ -93,6 +94,40 @@ async fn a_cancelled_unit_is_undone_and_the_next_one_goes_on(engine: Engine) {
         .expect("the writer goes on");
     assert_eq!(value(&db, "cancelled").await, 0);
     assert_eq!(value(&db, "after").await, 1);
+}
+
+/// Drops a unit after each number of polls, with another one in the same batch before it and one behind it.
+async fn wherever_a_caller_goes_away_nobody_else_loses_anything(engine: Engine) {
+    let Some((db, _url)) = database(engine).await else {
+        return;
+    };
+    let mut kept = 0;
+    for polls in 0..60 {
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let db = db.clone();
+                tokio::spawn(async move {
+                    db.write(|tx| async move { add(&tx, "kept", 1).await })
+                        .await
+                })
+            })
+            .collect();
+        let mut unit = Box::pin(db.write(|tx| async move { add(&tx, "left", 1).await }));
+        for _ in 0..polls {
+            if futures::poll!(unit.as_mut()).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(unit);
+        for other in others {
+            kept += i64::from(other.await.expect("no panic").is_ok());
+        }
+        assert_eq!(value(&db, "kept").await, kept, "after {polls} polls");
+    }
+    db.write(|tx| async move { add(&tx, "after", 1).await })
+        .await
+        .expect("the writer goes on");
 }
 
 fn step(saga_id: Uuid, operation: SagaOperation, epoch: i64) -> Call {

@@ -56,10 +56,13 @@ impl Db {
     pub async fn open<M: MigratorTrait>(url: &str) -> Result<Self, DbErr> {
         let (engine, read) = if url.starts_with("sqlite:") {
             let pools = open::sqlite::<M>(url).await?;
-            (Engine::Sqlite(Writer::start(pools.write)), pools.read)
+            (
+                Engine::Sqlite(Writer::start(pools.write, pools.write_options)),
+                pools.read,
+            )
         } else {
-            let pools = open::postgres::<M>(url).await?;
-            (Engine::Postgres(pools.write), pools.read)
+            let pool = open::postgres::<M>(url).await?;
+            (Engine::Postgres(pool.clone()), pool)
         };
         Ok(Self {
             shared: Arc::new(Shared {
@@ -134,11 +137,10 @@ where
 {
     let mut tries = 1;
     loop {
-        let transaction = pool.begin().await.map_err(Error::from)?;
-        let (tx, notes) = Tx::new(transaction);
-        let result = unit(tx.clone()).await;
-        let transaction = tx
-            .into_inner()
+        let transaction = Arc::new(pool.begin().await.map_err(Error::from)?);
+        let (tx, notes) = Tx::new(transaction.clone());
+        let result = unit(tx).await;
+        let transaction = Arc::into_inner(transaction)
             .ok_or_else(|| Error::Corrupt("a unit of work kept its transaction".into()))?;
         let error = match result {
             Ok(value) => match transaction.commit().await {

@@ -25,14 +25,16 @@ const LOCK_TIMEOUT_MS: u32 = 5_000;
 /// Key of the lock that keeps replicas from migrating at once ("caravan").
 const MIGRATION_LOCK: i64 = 0x0063_6172_6176_616e;
 
-/// The connections of one database.
-pub(super) struct Pools {
+/// The connections of one SQLite database: one writes, others read.
+pub(super) struct Sqlite {
     pub(super) write: DatabaseConnection,
+    /// To open `write` anew after a failure.
+    pub(super) write_options: ConnectOptions,
     pub(super) read: DatabaseConnection,
 }
 
 /// Opens SQLite (`sqlite:PATH`), migrated.
-pub(super) async fn sqlite<M: MigratorTrait>(url: &str) -> Result<Pools, DbErr> {
+pub(super) async fn sqlite<M: MigratorTrait>(url: &str) -> Result<Sqlite, DbErr> {
     if let Some(folder) =
         Path::new(url.trim_start_matches("sqlite:").trim_start_matches("//")).parent()
     {
@@ -48,30 +50,31 @@ pub(super) async fn sqlite<M: MigratorTrait>(url: &str) -> Result<Pools, DbErr> 
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
     });
+    let write_options = options.clone();
     let write = Database::connect(options).await?;
     migrate::<M>(&write).await?;
 
     let mut options = base_options(url, SQLITE_READERS);
     options.map_sqlx_sqlite_opts(|options| options.read_only(true).busy_timeout(BUSY_TIMEOUT));
     let read = Database::connect(options).await?;
-    Ok(Pools { write, read })
+    Ok(Sqlite {
+        write,
+        write_options,
+        read,
+    })
 }
 
 /// Opens PostgreSQL (`postgres://...`), migrated.
-pub(super) async fn postgres<M: MigratorTrait>(url: &str) -> Result<Pools, DbErr> {
-    let single = Database::connect(postgres_options(url, 1)).await?;
+pub(super) async fn postgres<M: MigratorTrait>(url: &str) -> Result<DatabaseConnection, DbErr> {
+    // Without the timeouts of requests: an index may take its time to build, and so may another replica's.
+    let single = Database::connect(base_options(url, 1)).await?;
     single
         .execute_unprepared(&format!("SELECT pg_advisory_lock({MIGRATION_LOCK})"))
         .await?;
     let migrated = migrate::<M>(&single).await;
     single.close().await?; // Ends the session, and with it the lock.
     migrated?;
-
-    let write = Database::connect(postgres_options(url, POSTGRES_CONNECTIONS)).await?;
-    Ok(Pools {
-        read: write.clone(),
-        write,
-    })
+    Database::connect(postgres_options(url)).await
 }
 
 fn base_options(url: &str, connections: u32) -> ConnectOptions {
@@ -85,8 +88,8 @@ fn base_options(url: &str, connections: u32) -> ConnectOptions {
     options
 }
 
-fn postgres_options(url: &str, connections: u32) -> ConnectOptions {
-    let mut options = base_options(url, connections);
+fn postgres_options(url: &str) -> ConnectOptions {
+    let mut options = base_options(url, POSTGRES_CONNECTIONS);
     options
         .idle_timeout(Duration::from_secs(600))
         .test_before_acquire(true);

@@ -39,20 +39,13 @@ impl Notes {
 }
 
 impl Tx {
-    pub(super) fn new(transaction: DatabaseTransaction) -> (Self, Arc<Notes>) {
+    pub(super) fn new(transaction: Arc<DatabaseTransaction>) -> (Self, Arc<Notes>) {
         let notes = Arc::new(Notes::default());
-        (
-            Self {
-                transaction: Arc::new(transaction),
-                notes: notes.clone(),
-            },
-            notes,
-        )
-    }
-
-    /// The transaction itself, once the unit of work has let go of every other handle to it.
-    pub(super) fn into_inner(self) -> Option<DatabaseTransaction> {
-        Arc::into_inner(self.transaction)
+        let tx = Self {
+            transaction,
+            notes: notes.clone(),
+        };
+        (tx, notes)
     }
 
     /// Wakes the relay after the commit.

@@ -3,12 +3,16 @@
 //! Each unit runs in its caller's task, in a SAVEPOINT, while it holds the turn. The committer asks for the
 //! turn after the first unit of a batch; since turns are given in order, everybody who waited by then gets
 //! into the batch, and whoever comes during the fsync is in the next one.
+//!
+//! A caller may go away at any await. What its unit left is undone by whoever has the turn next. Where that
+//! is not possible for certain, the whole batch fails and the connection is opened anew: nobody is told that
+//! something was kept which was not.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use tokio::{
     sync::{Mutex, Notify, Semaphore, watch},
@@ -24,18 +28,26 @@ use super::{
 const MAX_QUEUED_UNITS: usize = 4096;
 /// Longest time of one unit; a longer one is rolled back, since everybody behind it waits.
 const UNIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for a broken connection to close before it is left to itself.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Outcome = Option<Result<(), Arc<DbErr>>>;
 
 /// The open transaction that units join.
 struct Batch {
-    transaction: DatabaseTransaction,
+    transaction: Arc<DatabaseTransaction>,
     outcome: watch::Sender<Outcome>,
 }
 
+/// What belongs to whoever has the turn.
 struct Turn {
-    connection: DatabaseConnection,
+    /// For a pool of one: the transaction lives on its connection.
+    options: ConnectOptions,
+    /// `None` after a failure, until the next batch opens it anew.
+    connection: Option<DatabaseConnection>,
     batch: Option<Batch>,
+    /// Whether a unit has begun in the batch and not ended: its caller has gone away.
+    unit_open: bool,
 }
 
 /// The one writer of a SQLite database.
@@ -47,11 +59,13 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// `connection` must be a pool of one: the transaction lives on it.
-    pub(super) fn start(connection: DatabaseConnection) -> Self {
+    /// `connection` is a pool of one, opened with `options`.
+    pub(super) fn start(connection: DatabaseConnection, options: ConnectOptions) -> Self {
         let turn = Arc::new(Mutex::new(Turn {
-            connection,
+            options,
+            connection: Some(connection),
             batch: None,
+            unit_open: false,
         }));
         let due = Arc::new(Notify::new());
         let committer = tokio::spawn(commit_batches(turn.clone(), due.clone()));
@@ -72,27 +86,23 @@ impl Writer {
     {
         let _place = self.places.try_acquire().map_err(|_| Error::Overloaded)?;
         let mut turn = self.turn.lock().await;
-        let batch = turn.batch().await.map_err(Error::from)?;
+        turn.undo_abandoned_unit().await;
+        let (transaction, mut outcome) = turn.batch().await.map_err(Error::from)?;
         // The batch is open: it must be ended, whatever becomes of this unit.
         self.due.notify_one();
-        let mut outcome = batch.outcome.subscribe();
-        let savepoint = batch.transaction.begin().await.map_err(Error::from)?;
-        let (tx, notes) = Tx::new(savepoint);
-        let result = tokio::time::timeout(UNIT_TIMEOUT, unit(tx.clone())).await;
-        let savepoint = tx
-            .into_inner()
-            .ok_or_else(|| Error::Corrupt("a unit of work kept its transaction".into()))?;
-        let value = match result {
+        let (tx, notes) = Tx::new(transaction);
+        turn.begin_unit().await?;
+        let value = match tokio::time::timeout(UNIT_TIMEOUT, unit(tx)).await {
             Ok(Ok(value)) => value,
             failed => {
-                savepoint.rollback().await.map_err(Error::from)?;
+                turn.undo_unit().await;
                 return match failed {
                     Ok(Err(error)) => Err(error),
                     _ => Err(Error::TooSlow.into()),
                 };
             }
         };
-        savepoint.commit().await.map_err(Error::from)?;
+        turn.keep_unit().await?;
         metrics::unit();
         drop(turn);
 
@@ -117,38 +127,118 @@ impl Drop for Writer {
 }
 
 impl Turn {
-    /// The open batch, or a new one.
-    async fn batch(&mut self) -> Result<&Batch, DbErr> {
+    /// The open batch, or a new one, and what will become of it.
+    async fn batch(
+        &mut self,
+    ) -> Result<(Arc<DatabaseTransaction>, watch::Receiver<Outcome>), DbErr> {
         if self.batch.is_none() {
+            let connection = match &self.connection {
+                Some(connection) => connection,
+                None => {
+                    let connection = Database::connect(self.options.clone()).await?;
+                    self.connection.insert(connection)
+                }
+            };
             let immediate = TransactionOptions {
                 sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
                 ..Default::default()
             };
-            let transaction = self.connection.begin_with_options(immediate).await?;
+            let transaction = Arc::new(connection.begin_with_options(immediate).await?);
             self.batch = Some(Batch {
                 transaction,
                 outcome: watch::Sender::new(None),
             });
         }
-        Ok(self.batch.as_ref().expect("made above"))
+        let batch = self.batch.as_ref().expect("made above");
+        Ok((batch.transaction.clone(), batch.outcome.subscribe()))
+    }
+
+    /// Raw savepoints: a nested transaction of the driver that is dropped half-way would undo the whole batch.
+    async fn begin_unit(&mut self) -> Result<(), Error> {
+        self.unit_open = true;
+        self.in_batch("SAVEPOINT unit").await
+    }
+
+    async fn keep_unit(&mut self) -> Result<(), Error> {
+        self.in_batch("RELEASE unit").await?;
+        self.unit_open = false;
+        Ok(())
+    }
+
+    /// The unit's own error says more than one from here, which the batch keeps.
+    async fn undo_unit(&mut self) {
+        let _ = self.in_batch("ROLLBACK TO unit; RELEASE unit").await;
+        self.unit_open = false;
+    }
+
+    async fn undo_abandoned_unit(&mut self) {
+        if self.unit_open {
+            self.undo_unit().await;
+        }
+    }
+
+    /// Runs a statement in the open batch. Where it fails, nobody knows what the batch holds: it fails as a whole.
+    async fn in_batch(&mut self, sql: &str) -> Result<(), Error> {
+        let Some(batch) = &self.batch else {
+            return Ok(());
+        };
+        let Err(error) = batch.transaction.execute_unprepared(sql).await else {
+            return Ok(());
+        };
+        let error = Arc::new(error);
+        self.fail_batch(error.clone()).await;
+        Err(Error::Commit(error))
+    }
+
+    /// Tells every unit of the batch that it is not kept, and leaves the connection to the engine to undo.
+    async fn fail_batch(&mut self, error: Arc<DbErr>) {
+        tracing::error!(
+            error = &*error as &dyn std::error::Error,
+            "a batch of units of work failed"
+        );
+        self.unit_open = false;
+        if let Some(Batch {
+            transaction,
+            outcome,
+        }) = self.batch.take()
+        {
+            drop(transaction);
+            outcome.send_replace(Some(Err(error)));
+        }
+        // The driver's count of open transactions may be wrong by now; a new connection begins at none.
+        if let Some(connection) = self.connection.take() {
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, connection.close()).await;
+        }
+    }
+
+    async fn commit(&mut self) {
+        self.undo_abandoned_unit().await;
+        let Some(Batch {
+            transaction,
+            outcome,
+        }) = self.batch.take()
+        else {
+            return;
+        };
+        let result = match Arc::into_inner(transaction) {
+            Some(transaction) => transaction.commit().await,
+            None => Err(DbErr::Custom("a unit of work kept its transaction".into())),
+        };
+        metrics::commit();
+        match result {
+            Ok(()) => drop(outcome.send_replace(Some(Ok(())))),
+            Err(error) => {
+                let error = Arc::new(error);
+                outcome.send_replace(Some(Err(error.clone())));
+                self.fail_batch(error).await;
+            }
+        }
     }
 }
 
 async fn commit_batches(turn: Arc<Mutex<Turn>>, due: Arc<Notify>) {
     loop {
         due.notified().await;
-        let mut turn = turn.lock().await;
-        if let Some(Batch {
-            transaction,
-            outcome,
-        }) = turn.batch.take()
-        {
-            let result = transaction.commit().await.map_err(Arc::new);
-            if let Err(error) = &result {
-                tracing::error!(%error, "commit failed");
-            }
-            metrics::commit();
-            outcome.send_replace(Some(result));
-        }
+        turn.lock().await.commit().await;
     }
 }
