@@ -57,6 +57,12 @@ impl Caller {
         matches!(self, Self::Service { .. }) || self.has_role("support") || self.has_role("admin")
     }
 
+    /// Whose objects a list for this caller is confined to; `None` where it [may see everybody's](Self::sees_all).
+    /// A caller without an account gets the nil id: nobody's objects, never everybody's.
+    pub fn sees_only(&self) -> Option<Uuid> {
+        (!self.sees_all()).then(|| self.user_id().unwrap_or(Uuid::nil()))
+    }
+
     /// A name for logs and audit rows: `user:<id>`, `service:<name>` or `anonymous`.
     pub fn label(&self) -> String {
         match self {
@@ -179,6 +185,22 @@ mod tests {
         );
         assert_eq!(wait_seconds("wait=100000"), Some(MAX_WAIT));
         assert_eq!(wait_seconds("wait=soon"), None);
+    }
+
+    #[test]
+    fn a_list_is_confined_unless_the_caller_sees_all() {
+        let user = |role: &str| Caller::User {
+            id: Uuid::max(),
+            roles: vec![role.to_owned()],
+        };
+        assert_eq!(user("customer").sees_only(), Some(Uuid::max()));
+        assert_eq!(user("operator").sees_only(), Some(Uuid::max()));
+        assert_eq!(user("support").sees_only(), None);
+        let service = Caller::Service {
+            name: "saga".into(),
+        };
+        assert_eq!(service.sees_only(), None);
+        assert_eq!(Caller::Anonymous.sees_only(), Some(Uuid::nil()));
     }
 
     #[test]

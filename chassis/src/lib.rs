@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod auth;
+pub mod backoff;
 mod body;
 pub mod call;
 pub mod client;

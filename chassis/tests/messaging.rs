@@ -269,6 +269,64 @@ async fn an_event_that_cannot_be_handled_becomes_a_dead_letter_and_the_next_one_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panicking_handler_and_a_foreign_message_cost_nobody_else_anything() {
+    let (db, _url) = database(Engine::Sqlite).await.expect("always there");
+    let mesh = Mesh::start().await;
+    mesh.relay(&db);
+    let counted = db.clone();
+    let handler = move |delivery: Delivery<StockAdjusted>| {
+        assert!(delivery.message.on_hand != 13, "as the test wants");
+        let db = counted.clone();
+        async move {
+            db.claim(&delivery, |tx| async move { add(&tx, "good", 1).await })
+                .await
+        }
+    };
+    mesh.consume(&db, consumer("shaky", handler));
+    // One aggregate, so all of them share a lane.
+    for amount in [1, 13, 2] {
+        adjust(&db, "mug", amount).await;
+    }
+    reaches(&db, "good", 2).await;
+    let foreign = mesh
+        .jetstream
+        .publish("inventory.stock.adjusted.v1", "not ours".into())
+        .await;
+    foreign.expect("sent").await.expect("stored");
+    let sql =
+        "SELECT COUNT(*) AS n FROM dead_letters WHERE code IN ('Internal', 'InvalidArgument')";
+    until("both are dead letters", || async {
+        match number(&db, sql, []).await {
+            2 => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_made_anew_under_a_live_connection_is_filled_again() {
+    let (db, _url) = database(Engine::Sqlite).await.expect("always there");
+    let mesh = Mesh::start().await;
+    mesh.relay(&db);
+    mesh.consume(&db, counting(&db));
+    for _ in 0..10 {
+        adjust(&db, "mug", 1).await;
+    }
+    reaches(&db, "mug", 10).await;
+    mesh.jetstream
+        .delete_stream("INVENTORY")
+        .await
+        .expect("deleted");
+    adjust(&db, "mug", 1).await;
+    reaches(&db, "mug", 11).await;
+    mesh.consume(&db, auditing(&db));
+    adjust(&db, "mug", 1).await;
+    reaches(&db, "audit-mug", 12).await;
+    assert_eq!(value(&db, "mug").await, 12);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_broker_loses_nothing() {
     let (db, _url) = database(Engine::Sqlite).await.expect("always there");
     let mut mesh = Mesh::start().await;

@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::verifier::LEEWAY;
 use crate::client::Channel;
 
 /// Shortest time between two fetches that unknown key ids ask for.
@@ -61,6 +62,22 @@ impl KeySource for RemoteKeys {
     }
 }
 
+/// The last time that the source was asked.
+struct Asked {
+    at: Instant,
+    /// The same by the clock that tokens go by, in seconds since 1970.
+    at_s: u64,
+    answered: bool,
+}
+
+impl Asked {
+    /// Whether the answer tells of a token made at `made_at_s`: a key is published before it signs anything.
+    /// Clocks may be apart by the leeway.
+    fn tells_of(&self, made_at_s: u64) -> bool {
+        self.answered && made_at_s.saturating_add(LEEWAY.as_secs()) < self.at_s
+    }
+}
+
 /// Keys by id.
 pub(super) type Keys = HashMap<String, DecodingKey>;
 
@@ -68,8 +85,8 @@ pub(super) type Keys = HashMap<String, DecodingKey>;
 pub(super) struct KeyCache {
     source: Box<dyn KeySource>,
     keys: ArcSwapOption<Keys>,
-    /// When the source was last asked. Held while it is asked, so that one asks for all.
-    asked: Mutex<Option<Instant>>,
+    /// Held while the source is asked, so that one asks for all.
+    asked: Mutex<Option<Asked>>,
 }
 
 impl KeyCache {
@@ -81,12 +98,20 @@ impl KeyCache {
         }
     }
 
-    /// The key of an id; asks the source about an unknown one, but not more often than the limits say.
-    /// `Ok(None)`: there is no such key.
+    /// The key of an id that signed a token made at `made_at_s` (seconds since 1970, and the token's word only);
+    /// asks the source about an unknown one, but not more often than the limits say. `Ok(None)`: there is no such key.
+    ///
+    /// "No such key" is final: callers log in again for it, and sagas park. So it is said only by an answer of the
+    /// source to this call, or to a recent one that is younger than the token. Otherwise the caller hears that
+    /// nothing can be said yet, and comes again; random key ids thus cost the source one question in a pause.
     ///
     /// # Errors
-    /// The source has never answered.
-    pub(super) async fn get(&self, kid: &str) -> Result<Option<DecodingKey>, Status> {
+    /// The source has not answered, or answered before the token was made and may not be asked again yet.
+    pub(super) async fn get(
+        &self,
+        kid: &str,
+        made_at_s: u64,
+    ) -> Result<Option<DecodingKey>, Status> {
         if let Some(key) = self.cached(kid) {
             return Ok(Some(key));
         }
@@ -95,21 +120,20 @@ impl KeyCache {
         if let Some(key) = self.cached(kid) {
             return Ok(Some(key));
         }
-        let have_some = self.has_some();
-        let pause = if have_some { MIN_REFETCH } else { MIN_RETRY };
-        if asked.is_none_or(|asked| asked.elapsed() >= pause) {
-            *asked = Some(Instant::now());
-            match self.fetch().await {
-                Ok(()) => {}
-                Err(_) if have_some => {}
-                Err(error) => return Err(error),
+        let pause = match self.has_some() {
+            true => MIN_REFETCH,
+            false => MIN_RETRY,
+        };
+        match asked.as_ref().filter(|asked| asked.at.elapsed() < pause) {
+            Some(recent) if recent.tells_of(made_at_s) => Ok(None),
+            Some(_) => Err(Status::unavailable(
+                "the keys that tokens are checked with were asked for a moment ago",
+            )),
+            None => {
+                self.ask(&mut asked).await?;
+                Ok(self.cached(kid))
             }
-        } else if !have_some {
-            return Err(Status::unavailable(
-                "the keys that tokens are checked with are not there yet",
-            ));
         }
-        Ok(self.cached(kid))
     }
 
     /// Keeps the keys fresh until the service stops, so that no request waits for them.
@@ -117,8 +141,7 @@ impl KeyCache {
         loop {
             let fetched = {
                 let mut asked = self.asked.lock().await;
-                *asked = Some(Instant::now());
-                self.fetch().await.is_ok()
+                self.ask(&mut asked).await.is_ok()
             };
             let pause = match (fetched, self.has_some()) {
                 (true, _) => REFRESH,
@@ -147,6 +170,18 @@ impl KeyCache {
 
     fn cached(&self, kid: &str) -> Option<DecodingKey> {
         self.keys.load().as_ref()?.get(kid).cloned()
+    }
+
+    async fn ask(&self, asked: &mut Option<Asked>) -> Result<(), Status> {
+        // Set before the question too: a caller who goes away while it is asked leaves its mark.
+        let now = asked.insert(Asked {
+            at: Instant::now(),
+            at_s: jsonwebtoken::get_current_timestamp(),
+            answered: false,
+        });
+        self.fetch().await?;
+        now.answered = true;
+        Ok(())
     }
 
     async fn fetch(&self) -> Result<(), Status> {

@@ -170,12 +170,9 @@ async fn cached_keys_serve_while_the_source_is_away() {
     verifier.verify(&signer.service("saga")).await.unwrap();
     keys.away.store(true, Ordering::SeqCst);
     verifier.verify(&signer.service("ordering")).await.unwrap();
-    // A key that nobody knows is no reason to be unavailable once there are keys.
+    // Of a key that is newer than the cached ones nothing can be said.
     let unknown = verifier.verify(&Signer::new("k2").service("saga")).await;
-    assert!(
-        matches!(unknown, Err(VerifyError::Invalid("unknown key"))),
-        "{unknown:?}"
-    );
+    assert!(matches!(unknown, Err(VerifyError::Keys(_))), "{unknown:?}");
 }
 
 #[tokio::test]
@@ -183,16 +180,45 @@ async fn unknown_keys_do_not_flood_the_source() {
     let signer = Signer::new("k1");
     let keys = Keys::of(&signer);
     let verifier = Verifier::new("caravan", keys.clone());
-    for i in 0..20 {
-        let result = verifier
-            .verify(&Signer::new(&format!("x{i}")).service("saga"))
-            .await;
+    let unknown = async |made_at_s: u64| {
+        let stranger = Signer::new("stranger");
+        let mut claims = claims("service", "saga");
+        claims["iat"] = json!(made_at_s);
+        verifier
+            .verify(&stranger.sign(&stranger.header(), &claims))
+            .await
+            .expect_err("nobody knows the key")
+    };
+    let first = unknown(now()).await;
+    assert!(
+        matches!(first, VerifyError::Invalid("unknown key")),
+        "asked for this very token: {first:?}"
+    );
+    for _ in 0..20 {
+        let new = unknown(now()).await;
+        assert!(matches!(new, VerifyError::Keys(_)), "too early: {new:?}");
+        assert_eq!(new.status().code(), Code::Unavailable);
+        let old = unknown(now() - 60).await;
         assert!(
-            matches!(result, Err(VerifyError::Invalid("unknown key"))),
-            "{result:?}"
+            matches!(old, VerifyError::Invalid("unknown key")),
+            "the answer is younger than the token: {old:?}"
         );
     }
     assert_eq!(keys.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_source_that_fails_says_nothing_about_a_key() {
+    let keys = Keys::of(&Signer::new("k1"));
+    let verifier = Verifier::new("caravan", keys.clone());
+    keys.away.store(true, Ordering::SeqCst);
+    let (signer, mut old) = (Signer::new("k2"), claims("service", "saga"));
+    old["iat"] = json!(now() - 60);
+    let token = signer.sign(&signer.header(), &old);
+    for _ in 0..2 {
+        let result = verifier.verify(&token).await;
+        assert!(matches!(result, Err(VerifyError::Keys(_))), "{result:?}");
+    }
 }
 
 #[tokio::test]

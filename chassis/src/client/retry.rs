@@ -1,15 +1,11 @@
 //! Retries of calls that may be repeated.
 
-use std::{
-    future::Future,
-    hash::{BuildHasher as _, RandomState},
-    time::Duration,
-};
+use std::{future::Future, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use tonic::{Code, Status};
 
-use crate::context;
+use crate::{backoff::jitter, context};
 
 /// Most tries of one call, the first included.
 const MAX_TRIES: u32 = 4;
@@ -44,13 +40,6 @@ where
         ceiling = (ceiling * 2).min(MAX_BACKOFF);
     }
     call().await
-}
-
-/// Some time between nothing and `ceiling`, so that callers who failed together do not come back together.
-fn jitter(ceiling: Duration) -> Duration {
-    // The keys of std's hasher are random, and differ with each one that is made.
-    let random = RandomState::new().hash_one(ceiling) >> 32;
-    ceiling.mul_f64(random as f64 / f64::from(u32::MAX))
 }
 
 #[cfg(test)]
@@ -101,13 +90,5 @@ mod tests {
                 .0,
             1
         );
-    }
-
-    #[test]
-    fn waits_differ_and_stay_below_the_ceiling() {
-        let ceiling = Duration::from_secs(1);
-        let waits: Vec<_> = (0..16).map(|_| jitter(ceiling)).collect();
-        assert!(waits.iter().all(|wait| *wait <= ceiling));
-        assert!(waits.iter().any(|wait| wait != &waits[0]));
     }
 }

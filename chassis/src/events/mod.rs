@@ -3,6 +3,7 @@
 mod consumer;
 mod dead_letter;
 pub(crate) mod header;
+mod lanes;
 pub(crate) mod stream;
 
 use bytes::Bytes;

@@ -55,29 +55,31 @@ impl Inspector {
     /// One look. After `Ok` it is safe to publish.
     pub(super) async fn inspect(&self) -> Result<(), BoxError> {
         let mut stream = stream::ensure(&self.jetstream, &self.service).await?;
+        // Positions before the end: what another replica publishes in between must not look like a loss.
+        let positions = positions(&stream).await?;
         let info = stream.info().await?;
         let created_us = (info.created.unix_timestamp_nanos() / 1_000) as i64;
         let state = info.state.clone();
-        let Some(known_us) = self.known_stream().await? else {
-            return Ok(self.remember(created_us, None).await.map(drop)?);
-        };
-        let lost_after = match self.newest_sent(i64::MAX).await? {
-            None => None,
-            Some(_) if known_us != created_us => Some(0),
+        let known_us = self.known_stream().await?;
+        let lost_after = match (known_us, self.newest_sent(i64::MAX).await?) {
+            (None, _) | (_, None) => None,
+            (Some(known_us), _) if known_us != created_us => Some(0),
             // Too old for the stream, which forgets by age.
-            Some(newest) if (newest.stream_seq as u64) < state.first_sequence => None,
-            Some(newest) if is_ours(&stream, &newest).await? => None,
-            Some(_) => Some(self.last_common(&stream, state.last_sequence).await?),
+            (_, Some(newest)) if (newest.stream_seq as u64) < state.first_sequence => None,
+            (_, Some(newest)) if is_ours(&stream, &newest).await? => None,
+            _ => Some(self.last_common(&stream, state.last_sequence).await?),
         };
+        // Also where the outbox misses nothing: it may not have remembered what it sent last.
+        let end = lost_after.unwrap_or(state.last_sequence);
+        forget_positions_beyond(&stream, positions, end).await?;
         let Some(lost_after) = lost_after else {
             return Ok(self.remember(created_us, None).await.map(drop)?);
         };
-        forget_positions_beyond(&stream, lost_after).await?;
         let again = self.remember(created_us, Some(lost_after)).await?;
         self.lost.add(again, &[]);
         tracing::error!(
             stream = stream::name(&self.service),
-            recreated = known_us != created_us,
+            recreated = known_us != Some(created_us),
             after_sequence = lost_after,
             events = again,
             "the broker lost events that it had acknowledged; they are sent again"
@@ -157,22 +159,37 @@ async fn is_ours(stream: &Stream, sent: &Sent) -> Result<bool, BoxError> {
     }
 }
 
-/// Deletes durables that stand beyond what the stream still has. Servers before 2.14 would silently skip what is
-/// published next; made anew by their services they start from the beginning, and inboxes drop what they had.
-async fn forget_positions_beyond(stream: &Stream, last_sequence: u64) -> Result<(), BoxError> {
+/// Every durable of the stream and how far it has come.
+async fn positions(stream: &Stream) -> Result<Vec<(String, u64)>, BoxError> {
     let consumers: Vec<consumer::Info> = stream.consumers().try_collect().await?;
-    for consumer in consumers {
-        let position = consumer
+    let position = |consumer: &consumer::Info| {
+        consumer
             .ack_floor
             .stream_sequence
-            .max(consumer.delivered.stream_sequence);
-        if position > last_sequence {
-            tracing::warn!(
-                consumer = consumer.name,
-                "the consumer stood beyond the end of its stream and is made anew"
-            );
-            stream.delete_consumer(&consumer.name).await?;
-        }
+            .max(consumer.delivered.stream_sequence)
+    };
+    Ok(consumers
+        .into_iter()
+        .map(|consumer| (consumer.name.clone(), position(&consumer)))
+        .collect())
+}
+
+/// Deletes durables that stand beyond what the stream still has. Servers before 2.14 would silently skip what is
+/// published next; made anew by their services they start from the beginning, and inboxes drop what they had.
+async fn forget_positions_beyond(
+    stream: &Stream,
+    positions: Vec<(String, u64)>,
+    last_sequence: u64,
+) -> Result<(), BoxError> {
+    for (consumer, _) in positions
+        .iter()
+        .filter(|(_, position)| *position > last_sequence)
+    {
+        tracing::warn!(
+            consumer,
+            "the consumer stood beyond the end of its stream and is made anew"
+        );
+        stream.delete_consumer(consumer).await?;
     }
     Ok(())
 }

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{HeaderMap, jetstream};
+use async_nats::{
+    HeaderMap,
+    jetstream::{self, publish::PublishAck},
+};
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use opentelemetry::{global, metrics::Counter};
 use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
@@ -55,6 +58,8 @@ struct Row {
 struct Round {
     /// Rows that the broker has, with their sequence in the stream.
     sent: Vec<(i64, u64)>,
+    /// The lowest sequence that the broker gave to an event that it did not have yet.
+    lowest_new: Option<u64>,
     failed: bool,
 }
 
@@ -70,6 +75,8 @@ pub struct Relay {
     unmarked: HashMap<i64, u64>,
     oldest_unmarked: Option<Instant>,
     inspector: Inspector,
+    /// The highest sequence of this connection; a lower one for a new event is that of another stream.
+    highest: u64,
     /// The connection on which the stream was last found to have everything.
     inspected: Option<Connection>,
     published: Counter<u64>,
@@ -89,6 +96,7 @@ impl Relay {
             service: service.into(),
             unmarked: HashMap::new(),
             oldest_unmarked: None,
+            highest: 0,
             inspected: None,
             published,
         }
@@ -131,11 +139,17 @@ impl Relay {
         let full = rows.len() >= MAX_BATCH_ROWS;
         let any = !rows.is_empty();
         let mut round = publish(&self.jetstream, &self.service, rows).await;
-        if self.inspected.as_ref() != Some(&self.connection()) {
-            // The client sends what it could not send as soon as it is connected again, before anybody has looked at
-            // the stream. What came of that counts for nothing: it is sent again after the look.
+        let recreated = round
+            .lowest_new
+            .is_some_and(|lowest| lowest <= self.highest);
+        if recreated || self.inspected.as_ref() != Some(&self.connection()) {
+            // Nobody has looked at this stream yet: it was made anew meanwhile, or the client has sent what it could
+            // not send as soon as it was connected again. What came of that is sent again after the look.
             round.sent.clear();
+            self.inspected = None;
         }
+        let highest = round.sent.iter().map(|(_, sequence)| *sequence).max();
+        self.highest = self.highest.max(highest.unwrap_or_default());
         self.published.add(round.sent.len() as u64, &[]);
         if !round.sent.is_empty() {
             self.oldest_unmarked.get_or_insert_with(Instant::now);
@@ -158,8 +172,11 @@ impl Relay {
         if self.inspected.as_ref() == Some(&connection) {
             return Ok(true);
         }
-        // What was acknowledged on the last connection counts as sent only once the stream is seen to have it.
-        self.mark().await?;
+        // What was acknowledged on the last connection but not marked is sent again, and dropped by inboxes: its
+        // sequences may be those of a stream that is no more.
+        self.unmarked.clear();
+        self.oldest_unmarked = None;
+        self.highest = 0;
         match self.inspector.inspect().await {
             Ok(()) => {
                 self.inspected = Some(connection);
@@ -250,6 +267,7 @@ async fn publish(jetstream: &jetstream::Context, service: &str, rows: Vec<Row>) 
     let mut in_flight = FuturesUnordered::new();
     let mut round = Round {
         sent: Vec::new(),
+        lowest_new: None,
         failed: false,
     };
     loop {
@@ -259,10 +277,19 @@ async fn publish(jetstream: &jetstream::Context, service: &str, rows: Vec<Row>) 
             };
             in_flight.push(publish_in_order(jetstream, service, queue));
         }
-        let Some((sent, failed)) = in_flight.next().await else {
+        let Some((acks, failed)) = in_flight.next().await else {
             return round;
         };
-        round.sent.extend(sent);
+        for (id, ack) in acks {
+            round.sent.push((id, ack.sequence));
+            if !ack.duplicate {
+                round.lowest_new = Some(
+                    round
+                        .lowest_new
+                        .map_or(ack.sequence, |lowest| lowest.min(ack.sequence)),
+                );
+            }
+        }
         round.failed |= failed;
     }
 }
@@ -271,12 +298,12 @@ async fn publish_in_order(
     jetstream: &jetstream::Context,
     service: &str,
     rows: VecDeque<Row>,
-) -> (Vec<(i64, u64)>, bool) {
+) -> (Vec<(i64, PublishAck)>, bool) {
     let mut sent = Vec::new();
     for row in rows {
         let id = row.id;
         match publish_one(jetstream, service, row).await {
-            Ok(sequence) => sent.push((id, sequence)),
+            Ok(ack) => sent.push((id, ack)),
             Err(error) => {
                 tracing::warn!(%error, "event was not published; trying again");
                 return (sent, true);
@@ -290,7 +317,7 @@ async fn publish_one(
     jetstream: &jetstream::Context,
     service: &str,
     row: Row,
-) -> Result<u64, String> {
+) -> Result<PublishAck, String> {
     let mut headers = HeaderMap::new();
     let id = row.event_id.to_string();
     headers.insert(header::MESSAGE_ID, id.as_str());
@@ -319,7 +346,7 @@ async fn publish_one(
             .map_err(|error| error.to_string())
     };
     match tokio::time::timeout(ACK_TIMEOUT, publish).await {
-        Ok(Ok(ack)) => Ok(ack.sequence),
+        Ok(Ok(ack)) => Ok(ack),
         Ok(Err(error)) => Err(error),
         Err(_) => Err("no acknowledgement in time".to_owned()),
     }
