@@ -46,6 +46,8 @@ impl Classify for Error {
         match self {
             Self::Invalid(_) => Code::InvalidArgument,
             Self::Rule(ReservationError::Stock(StockError::Unbalanced(_))) => Code::Internal,
+            // The commit may still be on its way; who returns units waits for it.
+            Self::Rule(ReservationError::NotCommitted) => Code::Unavailable,
             Self::Rule(_) => Code::FailedPrecondition,
             Self::UnknownSku(_) | Self::NoReservation(_) => Code::NotFound,
             Self::Store(error) => error.code(),

@@ -38,8 +38,8 @@ pub enum ReservationError {
     /// The units have left the house: what is left is to return them.
     #[error("The order's units have left the house; they can only be returned.")]
     AlreadyCommitted,
-    /// The units have not left the house.
-    #[error("The order's units have not left the house.")]
+    /// The units have not left the house yet; they still may.
+    #[error("The order's units have not left the house yet.")]
     NotCommitted,
 }
 
@@ -175,7 +175,7 @@ impl Reservation {
     /// Takes the units back into the house. Says nothing where they are back.
     ///
     /// # Errors
-    /// [`ReservationError::NotCommitted`].
+    /// [`ReservationError::NotCommitted`]; [`ReservationError::Ended`] where they never will be.
     pub fn give_back(&mut self, shelf: &mut Shelf) -> Result<Vec<Event>, ReservationError> {
         match self.0.state {
             State::Committed => {
@@ -184,7 +184,8 @@ impl Reservation {
                 Ok(events)
             }
             State::Returned => Ok(Vec::new()),
-            State::Held | State::Expired | State::Released => Err(ReservationError::NotCommitted),
+            State::Held | State::Expired => Err(ReservationError::NotCommitted),
+            State::Released => Err(ReservationError::Ended),
         }
     }
 
@@ -327,6 +328,22 @@ mod tests {
         assert_eq!(reservation.give_back(&mut shelf), Ok(vec![adjusted]));
         assert_eq!(reservation.give_back(&mut shelf), Ok(vec![]));
         assert_eq!(counts(&shelf), (5, 0));
+    }
+
+    #[test]
+    fn what_may_still_be_committed_is_waited_for_and_what_was_released_is_not() {
+        let (mut reservation, mut shelf) = held();
+        reservation.expire(END, &mut shelf).expect("over");
+        assert_eq!(
+            reservation.give_back(&mut shelf),
+            Err(ReservationError::NotCommitted)
+        );
+        let (mut reservation, mut shelf) = held();
+        reservation.release(&mut shelf).expect("held");
+        assert_eq!(
+            reservation.give_back(&mut shelf),
+            Err(ReservationError::Ended)
+        );
     }
 
     #[test]

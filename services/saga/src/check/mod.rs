@@ -112,13 +112,19 @@ impl Compiler<'_> {
         } else {
             scopes::input()
         });
+        let only_forward = pivot.is_none()
+            && definition
+                .steps
+                .iter()
+                .all(|step| step.compensation.is_none());
         let scopes = scopes::Scopes::new(self.pool, &definition.steps, event);
         let mut steps: Vec<Step> = definition
             .steps
             .iter()
             .enumerate()
             .map(|(index, step)| {
-                let past_pivot = pivot.is_some_and(|pivot| ancestors[index].contains(&pivot));
+                let past_pivot =
+                    only_forward || pivot.is_some_and(|pivot| ancestors[index].contains(&pivot));
                 let scopes = (
                     scopes.action(&ancestors[index]),
                     scopes.compensation(index, &ancestors[index]),

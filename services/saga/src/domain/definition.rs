@@ -34,11 +34,16 @@ pub struct Definition {
     pub order: Vec<usize>,
     /// The step from whose success on steps only go forward.
     pub pivot: Option<usize>,
-    /// Longest time from start to the pivot.
+    /// Longest time from start to the pivot. Says nothing where the saga only goes forward.
     pub deadline: Option<Duration>,
 }
 
 impl Definition {
+    /// Whether no step can be undone and none is the pivot: such a saga is past its pivot from its start.
+    pub fn only_forward(&self) -> bool {
+        self.pivot.is_none() && self.steps.iter().all(|step| step.compensation.is_none())
+    }
+
     /// The step of a name.
     pub fn step(&self, name: &str) -> Option<usize> {
         self.steps.iter().position(|step| &*step.name == name)
@@ -73,7 +78,7 @@ pub struct Step {
     pub call: Option<Call>,
     /// How to undo it.
     pub compensation: Option<Call>,
-    /// Stands after the pivot: it only goes forward.
+    /// Stands after the pivot, or the whole definition [only goes forward](Definition::only_forward): a failure parks it.
     pub past_pivot: bool,
     /// Some expression reads its reply, so that it has to be kept.
     pub reply_is_read: bool,

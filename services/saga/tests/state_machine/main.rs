@@ -297,6 +297,53 @@ fn after_the_pivot_steps_only_go_forward_and_park() {
 }
 
 #[test]
+fn what_cannot_be_undone_only_goes_forward() {
+    let steps: [(&str, &[&str], bool, bool); 2] =
+        [("x", &[], false, false), ("y", &[], false, false)];
+    let mut bench = Bench::start(&definition(&steps, 2));
+    assert_eq!(
+        bench.saga.cancel("x".into(), "y".into()),
+        Err(Refused::PastPivot)
+    );
+    bench.answer("x", Err("FAILED_PRECONDITION"));
+    assert_eq!(bench.saga.state(), State::Running, "the other one goes on");
+    bench.exhaust("y");
+    assert_eq!(bench.saga.state(), State::Parked);
+    let transitions = bench
+        .saga
+        .retry("operator".into(), "fixed".into())
+        .expect("parked");
+    bench.log.extend(transitions);
+    bench.advance();
+    bench.ok("x");
+    bench.ok("y");
+    assert_eq!(bench.saga.state(), State::Completed);
+}
+
+#[test]
+fn the_deadline_does_not_abort_what_cannot_be_undone() {
+    let definition = compile(&pb::Definition {
+        name: "test".into(),
+        deadline: Some(prost_types::Duration {
+            seconds: 5,
+            nanos: 0,
+        }),
+        steps: vec![pb::Step {
+            name: "a".into(),
+            call: "caravan.inventory.v1.InventoryService/CommitStock".into(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    });
+    let mut bench = Bench::start(&definition);
+    bench.now = START + 6_000_000;
+    bench.advance();
+    assert_eq!(bench.saga.state(), State::Running);
+    bench.ok("a");
+    assert_eq!(bench.saga.state(), State::Completed);
+}
+
+#[test]
 fn a_refused_pivot_turns_back_and_an_unknown_one_does_not() {
     let mut bench = Bench::start(&with_pivot(2));
     bench.ok("a");

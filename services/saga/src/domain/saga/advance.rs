@@ -72,10 +72,11 @@ impl Saga {
             .any(|step| calling(step.action.progress) || calling(step.compensation.progress))
     }
 
-    /// Before the pivot everything can be undone; once the pivot may have been done, nothing may.
+    /// Before the pivot everything can be undone; once the pivot may have been done, nothing may. Where there is
+    /// nothing to undo with, turning back would only leave steps undone.
     pub(super) fn may_turn_back(&self) -> bool {
         let Some(pivot) = self.definition.pivot else {
-            return !self.state.is_final();
+            return !self.state.is_final() && !self.definition.only_forward();
         };
         let action = &self.steps[pivot].action;
         let undoable = self.definition.steps[pivot].compensation.is_some();
