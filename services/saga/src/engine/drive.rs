@@ -14,7 +14,7 @@ use tokio::{
 };
 use tracing::Instrument as _;
 
-use super::{Engine, Intervention, chance};
+use super::{Engine, Intervention, chance, places::Place};
 use crate::{
     domain::{
         Micros,
@@ -43,7 +43,8 @@ pub(super) struct Drive {
     saga: Saga,
     hold: Hold,
     commands: mpsc::Receiver<Command>,
-    _permit: OwnedSemaphorePermit,
+    /// Given back with the drive, however it ends.
+    _place: Place,
 }
 
 /// What woke the task.
@@ -67,13 +68,13 @@ impl Drive {
         hold: Hold,
         permit: OwnedSemaphorePermit,
     ) -> Self {
-        let commands = engine.enlist(saga.id(), hold.epoch);
+        let (place, commands) = engine.shared.places.enlist(saga.id(), hold.epoch, permit);
         Self {
             engine: engine.clone(),
             saga,
             hold,
             commands,
-            _permit: permit,
+            _place: place,
         }
     }
 
@@ -105,8 +106,6 @@ impl Drive {
             .running(&self.saga.definition().name);
         // Ends with `Over` only.
         let Err(Over) = self.work(orders).await;
-        self.engine.delist(self.saga.id(), self.hold.epoch);
-        self.engine.shared.wake.notify_one();
     }
 
     async fn work(&mut self, orders: Option<Vec<Order>>) -> Result<std::convert::Infallible, Over> {

@@ -68,7 +68,7 @@ impl Engine {
 
     /// `None` where no task has it, or the task ended before it could take the command.
     async fn tell(&self, id: Uuid, intervention: Intervention) -> Option<Result<(), Refused>> {
-        let commands = self.running().get(&id).map(|task| task.commands.clone())?;
+        let commands = self.shared.places.commands(id)?;
         let (done, answer) = oneshot::channel();
         commands.send(Command { intervention, done }).await.ok()?;
         answer.await.ok()
@@ -102,7 +102,7 @@ impl Engine {
                 events::publish::append(&tx, saga, transitions).await
             })
             .await?;
-        self.shared.wake.notify_one();
+        self.shared.places.wake();
         Ok(())
     }
 }

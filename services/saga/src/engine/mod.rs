@@ -5,14 +5,13 @@
 //! an orchestrator that lost its lease changes nothing any more.
 
 use std::{
-    collections::HashMap,
     hash::{BuildHasher as _, RandomState},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use chassis::db::Db;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -30,6 +29,7 @@ mod drive;
 mod intervene;
 mod load;
 mod metrics;
+mod places;
 mod schedule;
 mod start;
 
@@ -37,13 +37,11 @@ pub use intervene::Intervention;
 pub(crate) use load::{input_descriptor, read_input};
 pub use start::Beginning;
 
-use drive::Command;
 use metrics::Metrics;
+use places::Places;
 
 /// A wait that is shorter stays in the saga's task; for a longer one only the row waits.
 const MAX_WAIT_IN_TASK_US: Micros = 1_000_000;
-/// Interventions that wait for one saga's task.
-const MAX_COMMANDS: usize = 8;
 
 /// The engine's settings.
 #[derive(Clone, Copy, Debug)]
@@ -67,19 +65,10 @@ struct Shared {
     settings: Settings,
     /// This process, as leases name it.
     owner: Uuid,
-    permits: Arc<Semaphore>,
-    running: Mutex<HashMap<Uuid, Running>>,
-    /// Something may be due earlier than the schedule thinks.
-    wake: Notify,
+    places: Arc<Places>,
     stop: CancellationToken,
     tasks: TaskTracker,
     metrics: Metrics,
-}
-
-/// How the task of a saga is reached. The epoch tells it from a later task of the same saga.
-struct Running {
-    epoch: i64,
-    commands: mpsc::Sender<Command>,
 }
 
 impl Engine {
@@ -92,9 +81,7 @@ impl Engine {
                 participants,
                 settings,
                 owner: Uuid::now_v7(),
-                permits: Arc::new(Semaphore::new(settings.concurrency as usize)),
-                running: Mutex::default(),
-                wake: Notify::new(),
+                places: Arc::new(Places::new(settings.concurrency as usize)),
                 stop: CancellationToken::new(),
                 tasks: TaskTracker::new(),
                 metrics: Metrics::new(),
@@ -117,7 +104,7 @@ impl Engine {
         if self.shared.stop.is_cancelled() {
             return None;
         }
-        Arc::clone(&self.shared.permits).try_acquire_owned().ok()
+        self.shared.places.permit()
     }
 
     fn lease_until(&self, now: Micros) -> Micros {
@@ -148,27 +135,6 @@ impl Engine {
             },
             _ => held,
         }
-    }
-
-    /// Lists a saga's task; the task that was listed before, if any, finds itself fenced.
-    fn enlist(&self, saga: Uuid, epoch: i64) -> mpsc::Receiver<Command> {
-        let (commands, receiver) = mpsc::channel(MAX_COMMANDS);
-        self.running().insert(saga, Running { epoch, commands });
-        receiver
-    }
-
-    fn delist(&self, saga: Uuid, epoch: i64) {
-        let mut running = self.running();
-        if running.get(&saga).is_some_and(|task| task.epoch == epoch) {
-            running.remove(&saga);
-        }
-    }
-
-    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Running>> {
-        self.shared
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,7 +8,7 @@ use chassis::{
     db::{Error as StoreError, Tx},
 };
 use sea_orm::DbBackend;
-use tokio::time::sleep;
+use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Engine, drive::Drive};
@@ -24,6 +24,8 @@ const MAX_CLAIMS: usize = 64;
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// Shortest time between two looks.
 const MIN_PAUSE: Duration = Duration::from_millis(5);
+/// Time between two looks while a task of this process is late with its renewal.
+const LATE_PAUSE: Duration = Duration::from_millis(100);
 /// Time between two counts of parked sagas.
 const COUNT_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -57,7 +59,7 @@ impl Engine {
             };
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = self.shared.wake.notified() => {}
+                () = self.shared.places.woken() => {}
                 () = sleep(pause) => {}
             }
         }
@@ -70,7 +72,7 @@ impl Engine {
 
     /// Claims what is due now or this much later, as far as there are places, and says how long nothing else is.
     async fn claim_due(&self, ahead: Duration) -> Result<Duration, Error> {
-        let places = self.shared.permits.available_permits().min(MAX_CLAIMS);
+        let places = self.shared.places.free().min(MAX_CLAIMS);
         if places == 0 {
             // Who gives a place back wakes the schedule.
             return Ok(MAX_PAUSE);
@@ -79,10 +81,10 @@ impl Engine {
         let before = now.saturating_add(Micros::try_from(ahead.as_micros()).unwrap_or(0));
         let mut rows = due::due(self.shared.db.read(), before, places as u64).await?;
         let found = rows.len();
-        {
-            // Our own task is late with its renewal, not dead.
-            let running = self.running();
-            rows.retain(|row| !running.contains_key(&row.id));
+        // Our own task is late with its renewal, not dead.
+        rows.retain(|row| !self.shared.places.has(row.id));
+        if rows.is_empty() && found > 0 {
+            return Ok(LATE_PAUSE);
         }
         if rows.is_empty() {
             let next = due::next_due(self.shared.db.read()).await?;
@@ -90,6 +92,12 @@ impl Engine {
                 Duration::from_micros(u64::try_from(next - now).unwrap_or(0))
             });
             return Ok(wait.clamp(MIN_PAUSE, MAX_PAUSE));
+        }
+        // Places come before claims: what is claimed without one would wait for its lease to end.
+        let permits: Vec<_> = rows.iter().map_while(|_| self.permit()).collect();
+        rows.truncate(permits.len());
+        if rows.is_empty() {
+            return Ok(MAX_PAUSE);
         }
         let lease_until = self.lease_until(now);
         let (owner, rows) = (self.shared.owner, &rows);
@@ -99,8 +107,10 @@ impl Engine {
             .write(|tx| async move { claim_all(&tx, rows, owner, before, lease_until).await })
             .await
             .map_err(Error::from)?;
-        for (row, _) in rows.iter().zip(claimed).filter(|(_, claimed)| *claimed) {
-            self.resume(row, lease_until).await;
+        for ((row, permit), claimed) in rows.iter().zip(permits).zip(claimed) {
+            if claimed {
+                self.resume(row, lease_until, permit).await;
+            }
         }
         Ok(if found == places {
             Duration::ZERO
@@ -110,12 +120,11 @@ impl Engine {
     }
 
     /// Goes on with a saga that was just claimed.
-    async fn resume(&self, row: &Model, lease_until: Micros) {
+    async fn resume(&self, row: &Model, lease_until: Micros, permit: OwnedSemaphorePermit) {
         let takeover = row.owner.is_some_and(|owner| owner != self.shared.owner);
         if takeover {
             self.shared.metrics.taken_over(&row.definition);
         }
-        let Some(permit) = self.permit() else { return };
         match self.load(row).await {
             Ok((saga, _)) => {
                 let hold = Hold {

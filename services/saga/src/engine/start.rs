@@ -125,7 +125,7 @@ impl Engine {
         self.shared.metrics.started(&saga.definition().name);
         self.shared.metrics.ended(&saga, &advance.transitions);
         let (Some(permit), Some(_)) = (permit, next.owner) else {
-            self.shared.wake.notify_one();
+            self.shared.places.wake();
             return;
         };
         let records = i32::try_from(advance.transitions.len()).unwrap_or(i32::MAX);
