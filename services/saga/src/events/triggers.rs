@@ -83,14 +83,15 @@ impl Triggers {
                 () = sleep(pause) => {}
             }
         }
-        for (_, running) in self.running.drain() {
-            let _ = running.task.await;
+        for (name, running) in self.running.drain() {
+            running.finish(&name).await;
         }
         Ok(())
     }
 
     /// Starts and stops consumers as the newest definitions say.
     async fn follow(&mut self, stop: &CancellationToken) -> Result<(), Error> {
+        take_ended(&mut self.running).await;
         self.engine.registry().refresh().await?;
         let names: Vec<String> = self
             .engine
@@ -128,6 +129,7 @@ impl Triggers {
             }
             if let Some(old) = self.running.remove(&name) {
                 old.stop.cancel();
+                old.finish(&name).await;
             }
             if let Some(subject) = subject {
                 let running = self.start(&name, subject, stop);
@@ -159,6 +161,35 @@ impl Triggers {
     }
 }
 
+impl Running {
+    /// Waits for its end, which was asked for.
+    async fn finish(self, definition: &str) {
+        if let Err(error) = self.task.await {
+            tracing::error!(
+                definition,
+                error = &error as &dyn std::error::Error,
+                "a consumer of triggers did not finish"
+            );
+        }
+    }
+}
+
+/// Takes out consumers that ended although nobody stopped them, so that they are started again.
+async fn take_ended(running: &mut HashMap<String, Running>) {
+    let ended = running.extract_if(|_, consumer| consumer.task.is_finished());
+    for (definition, consumer) in ended.collect::<Vec<_>>() {
+        if consumer.stop.is_cancelled() {
+            continue;
+        }
+        let error = consumer.task.await.err();
+        tracing::error!(
+            definition,
+            error = error.as_ref().map(|error| error as &dyn std::error::Error),
+            "a consumer of triggers ended by itself; starting it again"
+        );
+    }
+}
+
 /// Starts the saga of an event: claim, saga and first intents in one commit, and then at once.
 async fn handle(
     engine: Engine,
@@ -187,9 +218,13 @@ async fn handle(
     let (unit, flag) = (&beginning, &inserted);
     engine
         .db()
-        .claim(&delivery, |tx| async move {
-            flag.store(unit.insert(&tx).await?, Relaxed);
-            Ok::<_, Error>(())
+        .claim(&delivery, |tx| {
+            // Of a run that was rolled back nothing counts, also where the next one finds the event handled.
+            flag.store(false, Relaxed);
+            async move {
+                flag.store(unit.insert(&tx).await?, Relaxed);
+                Ok::<_, Error>(())
+            }
         })
         .await?;
     if inserted.load(Relaxed) {
@@ -222,5 +257,32 @@ fn key(
             "trigger.key of {}: no text of 1 to {MAX_KEY_BYTES} bytes",
             definition.name
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_consumer_that_ended_by_itself_is_started_again() {
+        let consumer = |task| Running {
+            subject: "ordering.order.placed.v1".into(),
+            stop: CancellationToken::new(),
+            task,
+        };
+        let dead = tokio::spawn(async { panic!("as the test says") });
+        while !dead.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        let alive = tokio::spawn(std::future::pending());
+        let abort = alive.abort_handle();
+        let mut running = HashMap::from([
+            ("dead".to_owned(), consumer(dead)),
+            ("alive".to_owned(), consumer(alive)),
+        ]);
+        take_ended(&mut running).await;
+        assert_eq!(running.keys().collect::<Vec<_>>(), ["alive"]);
+        abort.abort();
     }
 }
