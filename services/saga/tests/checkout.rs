@@ -20,6 +20,8 @@ on_both_engines!(
     a_placed_order_is_checked_out_once,
     a_refusal_reaches_the_order,
     what_is_no_refusal_is_not_shown,
+    a_refusal_that_is_not_for_customers_is_not_shown,
+    a_refused_step_of_a_cancellation_loses_no_other,
     an_event_from_before_its_definition_counts,
     a_cancelled_order_is_refunded_only_if_it_was_confirmed,
     a_checkout_costs_one_commit_more_than_it_has_steps,
@@ -128,6 +130,53 @@ async fn what_is_no_refusal_is_not_shown(engine: Engine) {
     assert_eq!(
         world.participant.effects(&order).await,
         ["RejectOrder:CHECKOUT_UNAVAILABLE"]
+    );
+}
+
+async fn a_refusal_that_is_not_for_customers_is_not_shown(engine: Engine) {
+    let Some(mut world) = World::start(engine).await else {
+        return;
+    };
+    world.register(CHECKOUT).await.expect("fine");
+    world.participant.will(
+        "ReserveStock",
+        [Fate::Status(Code::PermissionDenied, "ACCESS_DENIED")],
+    );
+    let order = world.place().await;
+    world.saga_of(&order, pb::SagaState::Compensated).await;
+    assert_eq!(
+        world.participant.effects(&order).await,
+        ["RejectOrder:CHECKOUT_UNAVAILABLE"]
+    );
+}
+
+async fn a_refused_step_of_a_cancellation_loses_no_other(engine: Engine) {
+    let Some(mut world) = World::start(engine).await else {
+        return;
+    };
+    world.register(CANCELLATION).await.expect("fine");
+    world.participant.will(
+        "ReturnStock",
+        [Fate::Status(Code::FailedPrecondition, "RESERVATION_ENDED")],
+    );
+    world.participant.will(
+        "RefundPayment",
+        [Fate::Status(Code::Unavailable, "PAYMENT_UNDER_WAY")],
+    );
+    let order = Uuid::now_v7().to_string();
+    let event = OrderCancelled {
+        order_id: order.clone(),
+        was_confirmed: true,
+        ..Default::default()
+    };
+    world.publish(Uuid::now_v7(), &order, &event).await;
+    let saga = world.saga_of(&order, pb::SagaState::Parked).await;
+    assert_eq!(world.participant.effects(&order).await, ["RefundPayment"]);
+    world.retry(&saga.saga_id).await.expect("parked");
+    world.saga_of(&order, pb::SagaState::Completed).await;
+    assert_eq!(
+        world.participant.effects(&order).await,
+        ["RefundPayment", "ReturnStock"]
     );
 }
 
