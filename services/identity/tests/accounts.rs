@@ -279,17 +279,18 @@ async fn the_world_hears_of_it(engine: Engine) {
         .map(|event| event.email.as_str())
         .collect();
     assert_eq!(told, [ADMIN, "ada@example.org"]);
-    let updated = |state: AccountState| pb::AccountUpdated {
+    let updated = |state: AccountState, version| pb::AccountUpdated {
         account_id: ada.account_id.clone(),
         email: ada.email.clone(),
         display_name: ada.display_name.clone(),
         state: state.into(),
+        version,
     };
     world
         .service
         .publishes(vec![
-            updated(AccountState::Inactive),
-            updated(AccountState::Active),
+            updated(AccountState::Inactive, 2),
+            updated(AccountState::Active, 3),
         ])
         .await;
 }

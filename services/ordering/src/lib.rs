@@ -7,6 +7,7 @@ pub mod config;
 pub mod domain;
 pub mod error;
 pub mod events;
+mod message;
 pub mod rpc;
 pub mod store;
 pub mod upstream;

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
             db.clone(),
             Catalog::new(kit.channel("catalog")?),
             Identity::new(kit.channel("identity")?),
+            kit.drain(),
         );
         let sagas = SagaDefinitions::new(kit.channel("saga")?, &SAGAS);
         kit.grpc(OrderingServiceServer::new(rpc))

@@ -11,13 +11,23 @@ use uuid::Uuid;
 
 /// Most callers that wait at a time.
 const MAX_WATCHERS: usize = 10_000;
-/// Longest time until a change is seen that another replica made.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// First wait for a change that another replica made; doubles with each look that shows none.
+/// What this replica changes is seen at once.
+const FIRST_LOOK: Duration = Duration::from_millis(500);
+/// Longest wait for such a change. With [`MAX_WATCHERS`] it bounds what waiting costs the database.
+const MAX_LOOK: Duration = Duration::from_secs(5);
 
 /// The orders that somebody waits for.
 #[derive(Clone, Debug, Default)]
 pub struct Watchers {
-    orders: Arc<Mutex<HashMap<Uuid, Watched>>>,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    orders: HashMap<Uuid, Watched>,
+    /// Of all orders together.
+    watchers: usize,
 }
 
 #[derive(Debug, Default)]
@@ -37,11 +47,12 @@ pub struct Watcher {
 impl Watchers {
     /// Begins to wait for an order; `None` where too many wait already. Read the order after this, not before.
     pub fn watch(&self, order: Uuid) -> Option<Watcher> {
-        let mut orders = self.lock();
-        if orders.len() >= MAX_WATCHERS {
+        let mut waiting = self.lock();
+        if waiting.watchers >= MAX_WATCHERS {
             return None;
         }
-        let watched = orders.entry(order).or_default();
+        waiting.watchers += 1;
+        let watched = waiting.orders.entry(order).or_default();
         watched.watchers += 1;
         Some(Watcher {
             watchers: self.clone(),
@@ -52,14 +63,14 @@ impl Watchers {
 
     /// Says that an order has changed. Call it after the commit.
     pub fn changed(&self, order: Uuid) {
-        if let Some(watched) = self.lock().get(&order) {
+        if let Some(watched) = self.lock().orders.get(&order) {
             watched.changed.notify_waiters();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Watched>> {
-        // A counter and a handle are whole at every moment.
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing in between the counters' changes can panic.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -74,6 +85,7 @@ impl Watcher {
     where
         F: Future<Output = Result<T, E>>,
     {
+        let mut look = FIRST_LOOK;
         loop {
             let changed = self.changed.notified();
             let mut changed = std::pin::pin!(changed);
@@ -82,18 +94,22 @@ impl Watcher {
             if done(&value) {
                 return Ok(value);
             }
-            let _ = tokio::time::timeout(LOOK_EVERY, changed).await;
+            look = match tokio::time::timeout(look, changed).await {
+                Ok(()) => FIRST_LOOK,
+                Err(_) => (look * 2).min(MAX_LOOK),
+            };
         }
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        let mut orders = self.watchers.lock();
-        if let Some(watched) = orders.get_mut(&self.order) {
+        let mut waiting = self.watchers.lock();
+        waiting.watchers -= 1;
+        if let Some(watched) = waiting.orders.get_mut(&self.order) {
             watched.watchers -= 1;
             if watched.watchers == 0 {
-                orders.remove(&self.order);
+                waiting.orders.remove(&self.order);
             }
         }
     }
@@ -122,6 +138,34 @@ mod tests {
         let (seen, ()) = tokio::join!(wait, change);
         assert_eq!(seen, Ok(1));
         drop(watcher);
-        assert!(watchers.lock().is_empty());
+        assert!(watchers.lock().orders.is_empty());
+    }
+
+    #[test]
+    fn watchers_of_one_order_count_too() {
+        let watchers = Watchers::default();
+        let order = Uuid::now_v7();
+        let mut all: Vec<_> = (0..MAX_WATCHERS)
+            .map(|_| watchers.watch(order).expect("room"))
+            .collect();
+        assert!(watchers.watch(order).is_none());
+        assert!(watchers.watch(Uuid::now_v7()).is_none());
+        all.pop();
+        assert!(watchers.watch(Uuid::now_v7()).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_long_looks_less_often() {
+        let watchers = Watchers::default();
+        let watcher = watchers.watch(Uuid::now_v7()).expect("room");
+        let looks = AtomicUsize::new(0);
+        let wait = watcher.until(
+            || async { Ok::<_, ()>(looks.fetch_add(1, Relaxed)) },
+            |_| false,
+        );
+        let waited = tokio::time::timeout(Duration::from_secs(60), wait).await;
+        assert!(waited.is_err());
+        // At 0, 0.5, 1.5, 3.5, 7.5 s, and then every 5 s.
+        assert_eq!(looks.load(Relaxed), 15);
     }
 }

@@ -23,6 +23,8 @@ on_both_engines!(
     another_customers_order_is_as_unknown_as_none,
     a_watch_shows_each_change_and_ends_with_the_order,
     a_crash_loses_no_order,
+    who_waits_is_answered_when_the_service_goes,
+    who_waits_is_answered_before_the_deadline,
 );
 
 async fn an_order_has_the_catalogues_price_and_waits(engine: Engine) {
@@ -194,6 +196,7 @@ async fn an_inactive_account_keeps_the_order_from_being_confirmed(engine: Engine
         email: "ada@example.com".into(),
         display_name: "Ada".into(),
         state: AccountState::Inactive.into(),
+        version: 2,
     };
     world.service.hears(&closed).await;
     alone::wait::until("ordering has heard of it", || async {
@@ -359,4 +362,56 @@ async fn a_crash_loses_no_order(engine: Engine) {
     world.service.crash_and_restart().await;
     let placed = world.service.published::<pb::OrderPlaced>(1).await;
     assert!(placed.iter().any(|event| event.order_id == order.order_id));
+}
+
+/// A basket whose caller waits a minute for the outcome.
+fn patient_basket() -> Request<pb::PlaceOrderRequest> {
+    let mut request = Request::new(basket(&[("mug", 1)]));
+    request
+        .metadata_mut()
+        .insert("prefer", "wait=60".parse().expect("ASCII"));
+    request
+}
+
+async fn who_waits_is_answered_when_the_service_goes(engine: Engine) {
+    let Some(mut world) = World::start(engine).await else {
+        return;
+    };
+    let customer = world.customer().await;
+    let order = customer.place(&[("mug", 1)]).await.expect("placed");
+    let watch = pb::WatchOrderRequest {
+        order_id: order.order_id,
+    };
+    let mut changes = customer
+        .client
+        .clone()
+        .watch_order(watch)
+        .await
+        .expect("her own")
+        .into_inner();
+    assert!(changes.message().await.expect("no failure").is_some());
+
+    let placing = tokio::spawn({
+        let customer = customer.clone();
+        async move { customer.place_with(patient_basket()).await }
+    });
+    // Its event says that it is placed, so its caller waits by now.
+    world.service.published::<pb::OrderPlaced>(2).await;
+    let status = world.service.drain().await;
+    assert!(status.success(), "{status}");
+    let placed = placing.await.expect("no panic").expect("it is placed");
+    assert_eq!(placed.status(), OrderStatus::Pending);
+    let end = changes.message().await;
+    assert!(matches!(end, Ok(None)), "{end:?}");
+}
+
+async fn who_waits_is_answered_before_the_deadline(engine: Engine) {
+    let Some(world) = World::start(engine).await else {
+        return;
+    };
+    let customer = world.customer().await;
+    let mut request = patient_basket();
+    request.set_timeout(std::time::Duration::from_secs(2));
+    let placed = customer.place_with(request).await.expect("it is placed");
+    assert_eq!(placed.status(), OrderStatus::Pending);
 }

@@ -93,7 +93,7 @@ pub struct Parts {
     pub state: State,
     /// When it was opened.
     pub created: OffsetDateTime,
-    /// Counts the changes; a save names the one that it read.
+    /// Counts the changes from 1; a change raises it, and its save wants the row to be one behind.
     pub version: i64,
 }
 
@@ -160,6 +160,7 @@ impl Account {
             return None;
         }
         self.0.state = state;
+        self.0.version += 1;
         Some(Updated(self.clone()))
     }
 }
@@ -205,6 +206,7 @@ mod tests {
         assert_eq!(account.set_state(State::Active), None);
         let Updated(told) = account.set_state(State::Inactive).expect("news");
         assert_eq!(told, account);
+        assert_eq!(told.parts().version, 2);
         assert!(!account.is_active());
         assert_eq!(account.set_state(State::Inactive), None);
     }

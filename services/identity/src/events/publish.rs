@@ -14,6 +14,7 @@ impl From<&Registered> for pb::AccountRegistered {
             account_id: parts.id.to_string(),
             email: parts.email.to_string(),
             display_name: parts.display_name.clone(),
+            version: parts.version,
         }
     }
 }
@@ -26,6 +27,7 @@ impl From<&Updated> for pb::AccountUpdated {
             email: parts.email.to_string(),
             display_name: parts.display_name.clone(),
             state: convert::state(parts.state).into(),
+            version: parts.version,
         }
     }
 }

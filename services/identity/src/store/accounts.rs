@@ -56,7 +56,7 @@ pub async fn insert(tx: &Tx, account: &Account, password_hash: &str) -> Result<b
     Ok(true)
 }
 
-/// Stores a changed account.
+/// Stores an account after one change.
 ///
 /// # Errors
 /// [`Error::Conflict`] where somebody else changed it since it was read.
@@ -64,9 +64,9 @@ pub async fn save(tx: &Tx, account: &Account) -> Result<(), Error> {
     let parts = account.parts();
     let saved = Entity::update_many()
         .col_expr(Column::State, Expr::value(row_state(parts.state)))
-        .col_expr(Column::Version, Expr::value(parts.version + 1))
+        .col_expr(Column::Version, Expr::value(parts.version))
         .filter(Column::Id.eq(parts.id))
-        .filter(Column::Version.eq(parts.version))
+        .filter(Column::Version.eq(parts.version - 1))
         .exec(tx)
         .await?;
     if saved.rows_affected == 1 {

@@ -23,6 +23,9 @@ use signing_key::SigningKey;
 /// The key that is made at the first boot.
 const FIRST_GENERATION: i64 = 1;
 
+/// How long before it is made a token begins, in seconds: a service whose clock is behind takes it too.
+const BEGINS_EARLIER_S: u64 = 30;
+
 /// Why a token or a key could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
@@ -143,7 +146,7 @@ impl Tokens {
             aud: AUDIENCE.to_owned(),
             sub,
             exp: now + lifetime_s,
-            nbf: now,
+            nbf: now.saturating_sub(BEGINS_EARLIER_S),
             iat: now,
             jti: Uuid::now_v7().to_string(),
             kind,
@@ -229,6 +232,15 @@ mod tests {
             .for_service("ordering", chassis::clock::now())
             .expect("signed");
         assert!(verifier.verify(&strange.text).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_behind_takes_a_new_token() {
+        let tokens = tokens(&[key()]);
+        let verifier = Verifier::new("caravan", tokens.clone());
+        let ahead = chassis::clock::now() + time::Duration::seconds(20);
+        let token = tokens.for_service("saga", ahead).expect("signed");
+        assert!(verifier.verify(&token.text).await.is_ok());
     }
 
     #[tokio::test]

@@ -1,7 +1,6 @@
 //! A new account: keep a copy.
 
 use chassis::{
-    clock,
     db::Db,
     events::{Consumer, Delivery},
 };
@@ -24,9 +23,9 @@ async fn handle(db: Db, delivery: Delivery<AccountRegistered>) -> Result<(), Err
         display_name: event.display_name.clone(),
         active: true,
     };
-    let (customer, as_of_us) = (&customer, clock::to_us(delivery.time));
+    let (customer, version) = (&customer, event.version);
     db.claim(&delivery, |tx| async move {
-        Ok(store::customers::remember(&tx, customer, as_of_us).await?)
+        Ok(store::customers::remember(&tx, customer, version).await?)
     })
     .await
 }

@@ -1,7 +1,7 @@
 //! A changed account: keep the copy fresh.
 
 use chassis::{
-    Violation, clock,
+    Violation,
     db::Db,
     events::{Consumer, Delivery},
 };
@@ -24,9 +24,9 @@ async fn handle(db: Db, delivery: Delivery<AccountUpdated>) -> Result<(), Error>
         display_name: event.display_name.clone(),
         active: event.state() == AccountState::Active,
     };
-    let (customer, as_of_us) = (&customer, clock::to_us(delivery.time));
+    let (customer, version) = (&customer, event.version);
     db.claim(&delivery, |tx| async move {
-        Ok(store::customers::remember(&tx, customer, as_of_us).await?)
+        Ok(store::customers::remember(&tx, customer, version).await?)
     })
     .await
 }

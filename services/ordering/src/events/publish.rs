@@ -8,7 +8,7 @@ use contracts::caravan::ordering::v1 as pb;
 
 use crate::{
     domain::order::{Cancelled, Order},
-    rpc::convert,
+    message,
 };
 
 /// The order waits for stock and money. `payment_method` is kept nowhere else.
@@ -17,8 +17,8 @@ pub(crate) async fn placed(tx: &Tx, order: &Order, payment_method: &str) -> Resu
     let event = pb::OrderPlaced {
         order_id: parts.id.to_string(),
         customer_id: parts.customer_id.to_string(),
-        lines: parts.lines.iter().map(convert::line).collect(),
-        total: parts.total.as_ref().map(convert::money),
+        lines: parts.lines.iter().map(message::line).collect(),
+        total: parts.total.as_ref().map(message::money),
         payment_method: payment_method.to_owned(),
     };
     outbox::append(tx, &event).await
@@ -31,8 +31,8 @@ pub(crate) async fn confirmed(tx: &Tx, order: &Order) -> Result<(), Error> {
         order_id: parts.id.to_string(),
         customer_id: parts.customer_id.to_string(),
         customer_name: parts.customer_name.clone(),
-        lines: parts.lines.iter().map(convert::line).collect(),
-        total: parts.total.as_ref().map(convert::money),
+        lines: parts.lines.iter().map(message::line).collect(),
+        total: parts.total.as_ref().map(message::money),
     };
     outbox::append(tx, &event).await
 }
@@ -43,7 +43,7 @@ pub(crate) async fn rejected(tx: &Tx, order: &Order) -> Result<(), Error> {
     let event = pb::OrderRejected {
         order_id: parts.id.to_string(),
         customer_id: parts.customer_id.to_string(),
-        rejection: parts.rejection.as_ref().map(convert::rejection),
+        rejection: parts.rejection.as_ref().map(message::rejection),
     };
     outbox::append(tx, &event).await
 }

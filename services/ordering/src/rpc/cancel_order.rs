@@ -3,15 +3,15 @@
 use chassis::{Call, clock};
 use contracts::caravan::ordering::v1 as pb;
 
-use super::{Rpc, convert};
-use crate::{error::Error, events::publish, store};
+use super::Rpc;
+use crate::{error::Error, events::publish, message, store};
 
 pub(super) async fn handle(
     rpc: &Rpc,
     call: Call,
     request: pb::CancelOrderRequest,
 ) -> Result<pb::CancelOrderResponse, Error> {
-    let id = convert::order_id(&request.order_id)?;
+    let id = message::order_id(&request.order_id)?;
     rpc.visible_order(&call, id).await?;
     let order = rpc
         .db
@@ -28,6 +28,6 @@ pub(super) async fn handle(
         .await?;
     rpc.watchers.changed(id);
     Ok(pb::CancelOrderResponse {
-        order: Some(convert::order(&order)),
+        order: Some(message::order(&order)),
     })
 }

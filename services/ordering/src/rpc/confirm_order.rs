@@ -3,15 +3,15 @@
 use chassis::{Call, clock};
 use contracts::caravan::ordering::v1 as pb;
 
-use super::{Rpc, convert};
-use crate::{error::Error, events::publish, store};
+use super::Rpc;
+use crate::{error::Error, events::publish, message, store};
 
 pub(super) async fn handle(
     rpc: &Rpc,
     call: Call,
     request: pb::ConfirmOrderRequest,
 ) -> Result<pb::ConfirmOrderResponse, Error> {
-    let id = convert::order_id(&request.order_id)?;
+    let id = message::order_id(&request.order_id)?;
     let reply = rpc
         .db
         .once(&call, &request, |tx| async move {
@@ -26,7 +26,7 @@ pub(super) async fn handle(
                 publish::confirmed(&tx, &order).await?;
             }
             Ok::<_, Error>(pb::ConfirmOrderResponse {
-                order: Some(convert::order(&order)),
+                order: Some(message::order(&order)),
             })
         })
         .await?;

@@ -3,8 +3,8 @@
 use chassis::Call;
 use contracts::caravan::ordering::v1 as pb;
 
-use super::{Rpc, convert};
-use crate::error::Error;
+use super::Rpc;
+use crate::{error::Error, message};
 
 pub(super) async fn handle(
     rpc: &Rpc,
@@ -12,9 +12,9 @@ pub(super) async fn handle(
     request: pb::GetOrderRequest,
 ) -> Result<pb::GetOrderResponse, Error> {
     let order = rpc
-        .visible_order(&call, convert::order_id(&request.order_id)?)
+        .visible_order(&call, message::order_id(&request.order_id)?)
         .await?;
     Ok(pb::GetOrderResponse {
-        order: Some(convert::order(&order)),
+        order: Some(message::order(&order)),
     })
 }

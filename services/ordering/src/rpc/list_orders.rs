@@ -2,10 +2,9 @@
 
 use chassis::{Call, page::Page};
 use contracts::caravan::ordering::v1 as pb;
-use uuid::Uuid;
 
-use super::{Rpc, convert};
-use crate::{error::Error, store};
+use super::Rpc;
+use crate::{error::Error, message, store};
 
 pub(super) async fn handle(
     rpc: &Rpc,
@@ -13,15 +12,10 @@ pub(super) async fn handle(
     request: pb::ListOrdersRequest,
 ) -> Result<pb::ListOrdersResponse, Error> {
     let page = Page::of(request.page_size, &request.page_token)?;
-    let customer = match call.caller.sees_all() {
-        true => None,
-        // Nobody's orders rather than everybody's, should a caller be neither.
-        false => Some(call.caller.user_id().unwrap_or(Uuid::nil())),
-    };
-    let mut orders = store::orders::list(rpc.db.read(), customer, &page).await?;
+    let mut orders = store::orders::list(rpc.db.read(), call.caller.sees_only(), &page).await?;
     let next_page_token = page.cut(&mut orders, |order| order.parts().id);
     Ok(pb::ListOrdersResponse {
-        orders: orders.iter().map(convert::order).collect(),
+        orders: orders.iter().map(message::order).collect(),
         next_page_token,
     })
 }

@@ -3,6 +3,7 @@
 use chassis::{Call, db::Db};
 use contracts::caravan::ordering::v1::{self as pb, ordering_service_server::OrderingService};
 use futures::stream::BoxStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
@@ -16,7 +17,6 @@ use crate::{
 
 mod cancel_order;
 mod confirm_order;
-pub(crate) mod convert;
 mod get_order;
 mod list_orders;
 mod place_order;
@@ -30,16 +30,19 @@ pub struct Rpc {
     pub(crate) catalog: Catalog,
     pub(crate) identity: Identity,
     pub(crate) watchers: Watchers,
+    /// Cancelled when the service goes: then nobody waits any longer.
+    pub(crate) drain: CancellationToken,
 }
 
 impl Rpc {
-    /// The rpcs over this database, asking these services.
-    pub fn new(db: Db, catalog: Catalog, identity: Identity) -> Self {
+    /// The rpcs over this database, asking these services; nobody waits for an order once `drain` is cancelled.
+    pub fn new(db: Db, catalog: Catalog, identity: Identity, drain: CancellationToken) -> Self {
         Self {
             db,
             catalog,
             identity,
             watchers: Watchers::default(),
+            drain,
         }
     }
 

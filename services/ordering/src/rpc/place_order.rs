@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use chassis::{Call, clock};
+use chassis::{Call, clock, context};
 use contracts::caravan::ordering::v1 as pb;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Rpc, convert};
+use super::Rpc;
 use crate::{
     domain::{
         customer::Customer,
@@ -15,8 +16,11 @@ use crate::{
     },
     error::Error,
     events::publish,
-    store,
+    message, store,
 };
+
+/// What is left of the call's time for reading the order once more and answering it.
+const ANSWER_MARGIN: Duration = Duration::from_millis(500);
 
 pub(super) async fn handle(
     rpc: &Rpc,
@@ -29,7 +33,7 @@ pub(super) async fn handle(
         None => place(rpc, &call, &request, customer_id).await?,
     };
     match call.prefer_wait {
-        Some(patience) => outcome(rpc, placed, patience).await,
+        Some(patience) => Ok(outcome(rpc, placed, patience).await),
         None => Ok(placed),
     }
 }
@@ -57,7 +61,7 @@ async fn place(
                 Placement::Rejected => publish::rejected(&tx, order).await?,
             }
             Ok(pb::PlaceOrderResponse {
-                order: Some(convert::order(order)),
+                order: Some(message::order(order)),
             })
         })
         .await
@@ -71,28 +75,57 @@ async fn customer(rpc: &Rpc, id: Uuid) -> Result<Customer, Error> {
     rpc.identity.account(id).await?.ok_or(Error::NotACustomer)
 }
 
-/// The order once checkout has come to an end, or as it stands after `patience`.
+/// The order once checkout has come to an end, or as it stands after `patience` or when the service goes.
+/// The order is placed by now, so nothing that goes wrong here is the caller's failure.
 async fn outcome(
     rpc: &Rpc,
     placed: pb::PlaceOrderResponse,
     patience: Duration,
-) -> Result<pb::PlaceOrderResponse, Error> {
+) -> pb::PlaceOrderResponse {
     let Some(order) = &placed.order else {
-        return Ok(placed);
+        return placed;
     };
-    let id = convert::order_id(&order.order_id)?;
+    match settled(rpc, &order.order_id, patience).await {
+        Ok(order) => pb::PlaceOrderResponse {
+            order: Some(message::order(&order)),
+        },
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                order_id = order.order_id,
+                "an order is answered as it was placed, because nobody could wait for it"
+            );
+            placed
+        }
+    }
+}
+
+async fn settled(rpc: &Rpc, order_id: &str, patience: Duration) -> Result<Order, Error> {
+    let id = message::order_id(order_id)?;
     let watcher = rpc.watchers.watch(id).ok_or(Error::TooManyWatchers)?;
     let read = || async {
         store::orders::find(rpc.db.read(), id)
             .await?
             .ok_or(Error::NotFound(id))
     };
-    let settled = watcher.until(read, |order| order.parts().status.is_settled());
-    let order = match tokio::time::timeout(patience, settled).await {
-        Ok(order) => order?,
-        Err(_) => read().await?,
-    };
-    Ok(pb::PlaceOrderResponse {
-        order: Some(convert::order(&order)),
-    })
+    let until = last_moment(patience);
+    tokio::select! {
+        order = watcher.until(read, |order| order.parts().status.is_settled()) => return order,
+        () = tokio::time::sleep_until(until) => {}
+        () = rpc.drain.cancelled() => {}
+    }
+    read().await
+}
+
+/// When waiting ends: after `patience`, and in time to answer before the call's deadline.
+fn last_moment(patience: Duration) -> Instant {
+    let (now, deadline) = (
+        Instant::now(),
+        context::current().and_then(|call| call.deadline),
+    );
+    let patient = now + patience;
+    match deadline {
+        Some(deadline) => patient.min(deadline.checked_sub(ANSWER_MARGIN).unwrap_or(now)),
+        None => patient,
+    }
 }

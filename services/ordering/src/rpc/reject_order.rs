@@ -3,15 +3,15 @@
 use chassis::{Call, Violation, clock};
 use contracts::caravan::ordering::v1 as pb;
 
-use super::{Rpc, convert};
-use crate::{domain::order::Rejection, error::Error, events::publish, store};
+use super::Rpc;
+use crate::{domain::order::Rejection, error::Error, events::publish, message, store};
 
 pub(super) async fn handle(
     rpc: &Rpc,
     call: Call,
     request: pb::RejectOrderRequest,
 ) -> Result<pb::RejectOrderResponse, Error> {
-    let id = convert::order_id(&request.order_id)?;
+    let id = message::order_id(&request.order_id)?;
     let rejection = request
         .rejection
         .as_ref()
@@ -31,7 +31,7 @@ pub(super) async fn handle(
                 publish::rejected(&tx, &order).await?;
             }
             Ok::<_, Error>(pb::RejectOrderResponse {
-                order: Some(convert::order(&order)),
+                order: Some(message::order(&order)),
             })
         })
         .await?;

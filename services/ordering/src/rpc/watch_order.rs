@@ -1,4 +1,4 @@
-//! Streams an order: now, and after each change.
+//! Streams an order: now, and after each change, until it can no longer change or the service goes.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use contracts::caravan::ordering::v1 as pb;
 use futures::{Stream, stream};
 use tokio::time::Instant;
 
-use super::{Rpc, convert};
-use crate::{domain::order::Order, error::Error, store, watch::Watcher};
+use super::Rpc;
+use crate::{domain::order::Order, error::Error, message, store, watch::Watcher};
 
 /// Longest stream; then it ends and the caller may ask again. Below the contract's deadline of the rpc.
 const MAX_WATCH: Duration = Duration::from_secs(240);
@@ -27,7 +27,7 @@ pub(super) async fn handle(
     call: Call,
     request: pb::WatchOrderRequest,
 ) -> Result<impl Stream<Item = Result<pb::WatchOrderResponse, Error>> + use<>, Error> {
-    let id = convert::order_id(&request.order_id)?;
+    let id = message::order_id(&request.order_id)?;
     rpc.visible_order(&call, id).await?;
     let watcher = rpc.watchers.watch(id).ok_or(Error::TooManyWatchers)?;
     let watch = Watch {
@@ -51,13 +51,17 @@ pub(super) async fn handle(
         let next = watch
             .watcher
             .until(read, |order: &Order| order.parts().version > seen);
-        match tokio::time::timeout_at(watch.ends, next).await.ok()? {
+        let next = tokio::select! {
+            next = tokio::time::timeout_at(watch.ends, next) => next.ok()?,
+            () = rpc.drain.cancelled() => return None,
+        };
+        match next {
             Ok(order) => {
                 watch.seen = order.parts().version;
                 watch.over = order.parts().status.is_final();
                 Some((
                     Ok(pb::WatchOrderResponse {
-                        order: Some(convert::order(&order)),
+                        order: Some(message::order(&order)),
                     }),
                     watch,
                 ))

@@ -24,25 +24,25 @@ pub async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Customer
     }))
 }
 
-/// Stores what an account was at `as_of_us` (microseconds since 1970), unless something newer is known.
+/// Stores what an account is in its `version`, unless that one or a newer is known already.
 ///
 /// # Errors
 /// The database's own.
 pub async fn remember(
     db: &impl ConnectionTrait,
     customer: &Customer,
-    as_of_us: i64,
+    version: i64,
 ) -> Result<(), Error> {
     let row = ActiveModel {
         id: Set(customer.id),
         display_name: Set(customer.display_name.clone()),
         active: Set(customer.active),
-        as_of_us: Set(as_of_us),
+        version: Set(version),
     };
     // Two consumers write here, so events of one account may come out of order.
-    let newer = Expr::col((Entity, Column::AsOfUs)).lt(as_of_us);
+    let newer = Expr::col((Entity, Column::Version)).lt(version);
     let keep_newest = OnConflict::column(Column::Id)
-        .update_columns([Column::DisplayName, Column::Active, Column::AsOfUs])
+        .update_columns([Column::DisplayName, Column::Active, Column::Version])
         .action_and_where(newer)
         .to_owned();
     Entity::insert(row)
@@ -50,4 +50,39 @@ pub async fn remember(
         .exec_without_returning(db)
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use chassis::db::Db;
+
+    use super::*;
+    use crate::store::migrations::Migrator;
+
+    alone::on_both_engines!(the_newest_version_stays_whatever_comes_after_it);
+
+    async fn the_newest_version_stays_whatever_comes_after_it(engine: alone::Engine) {
+        let Some(url) = alone::database_url(engine) else {
+            return;
+        };
+        let db = Db::open::<Migrator>(&url).await.expect("opens");
+        let id = Uuid::now_v7();
+        for (version, display_name, active, kept) in [
+            (2, "Ada B.", false, "Ada B."),
+            (1, "Ada", true, "Ada B."),
+            (3, "Ada C.", true, "Ada C."),
+            (2, "Ada B.", false, "Ada C."),
+        ] {
+            let customer = &Customer {
+                id,
+                display_name: display_name.to_owned(),
+                active,
+            };
+            db.write(|tx| async move { remember(&tx, customer, version).await })
+                .await
+                .expect("written");
+            let known = find(db.read(), id).await.expect("read").expect("there");
+            assert_eq!(known.display_name, kept, "after version {version}");
+        }
+    }
 }

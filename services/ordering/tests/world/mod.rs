@@ -63,6 +63,7 @@ impl World {
             account_id: id.to_string(),
             email: "ada@example.com".into(),
             display_name: "Ada".into(),
+            version: 1,
         };
         self.service.hears(&account).await;
         let client = OrderingServiceClient::new(self.service.user(id, &["customer"]));

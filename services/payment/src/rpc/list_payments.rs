@@ -2,7 +2,6 @@
 
 use chassis::{Call, page::Page};
 use contracts::caravan::payment::v1 as pb;
-use uuid::Uuid;
 
 use super::{Rpc, convert};
 use crate::{
@@ -20,13 +19,8 @@ pub(super) async fn handle(
         "" => None,
         text => Some(convert::id("orderId", text)?),
     };
-    let customer_id = match call.caller.sees_all() {
-        true => None,
-        // Nobody's payments rather than everybody's, should a caller be neither.
-        false => Some(call.caller.user_id().unwrap_or(Uuid::nil())),
-    };
     let filter = Filter {
-        customer_id,
+        customer_id: call.caller.sees_only(),
         order_id,
     };
     let mut payments = store::payments::list(rpc.db.read(), filter, &page).await?;

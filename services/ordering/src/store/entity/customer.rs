@@ -14,8 +14,8 @@ pub struct Model {
     pub display_name: String,
     /// Whether it may buy.
     pub active: bool,
-    /// Microseconds since 1970 of the event that the row tells; an older event changes nothing.
-    pub as_of_us: i64,
+    /// The account's version that the row tells; an older one changes nothing.
+    pub version: i64,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -67,6 +67,6 @@ fn customers() -> TableCreateStatement {
         .col(schema::uuid("id").primary_key())
         .col(schema::string_len("display_name", 100))
         .col(schema::boolean("active"))
-        .col(schema::big_integer("as_of_us"))
+        .col(schema::big_integer("version"))
         .to_owned()
 }
