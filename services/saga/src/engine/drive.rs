@@ -14,7 +14,7 @@ use tokio::{
 };
 use tracing::Instrument as _;
 
-use super::{Engine, Intervention, chance, places::Place};
+use super::{Engine, Intervention, places::Place};
 use crate::{
     domain::{
         Micros,
@@ -216,7 +216,10 @@ impl Drive {
     }
 
     fn settle(&mut self, outcome: Outcome, transitions: &mut Vec<Transition>) {
-        transitions.extend(self.saga.settle(outcome, clock::now_us(), chance()));
+        transitions.extend(
+            self.saga
+                .settle(outcome, clock::now_us(), chassis::backoff::chance()),
+        );
     }
 
     /// Stores what happened together with what follows, and answers the calls to make.

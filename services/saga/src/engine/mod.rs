@@ -4,11 +4,7 @@
 //! has only its row, and the [`schedule`] finds it when it is due. Every write names the epoch of the claim, so that
 //! an orchestrator that lost its lease changes nothing any more.
 
-use std::{
-    hash::{BuildHasher as _, RandomState},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use chassis::db::Db;
 use tokio::sync::OwnedSemaphorePermit;
@@ -136,11 +132,4 @@ impl Engine {
             _ => held,
         }
     }
-}
-
-/// A number from 0 to 1 that differs from call to call, so that callers who failed together do not come back together.
-#[allow(clippy::cast_precision_loss)]
-fn chance() -> f64 {
-    // The keys of std's hasher are random, and differ with each one that is made.
-    (RandomState::new().hash_one(0) >> 32) as f64 / f64::from(u32::MAX)
 }
