@@ -20,6 +20,6 @@ lint:
 contracts:
 	@tests/contracts
 
-# Speed of a release build on this machine, as a table.
+# Speed of a release build on this machine, as tables. One section only: make bench SECTION=orders
 bench:
-	@tests/bench
+	@tests/bench $(SECTION) $(ARGS)

@@ -1,17 +1,16 @@
 //! The figures as tables in markdown.
 
-use std::{fmt::Write, time::Duration};
+use std::fmt::Write;
 
-use kit::Engine;
-
-use crate::{Measured, load::Load, machine::Memory};
+use super::{Measured, load::Load};
+use crate::{
+    machine::Memory,
+    summary::{percentile, title},
+};
 
 /// Everything that was measured on one engine.
 pub(crate) fn tables(measured: &Measured) -> String {
-    let engine = match measured.engine {
-        Engine::Sqlite => "SQLite (synchronous=FULL)",
-        Engine::Postgres => "PostgreSQL (synchronous_commit=on)",
-    };
+    let engine = title(measured.engine);
     let fsync_ms = 1000.0 / measured.fsyncs_per_s;
     let mut text = format!("## {engine}\n\n");
     let _ = writeln!(
@@ -46,18 +45,6 @@ fn row(load: &Load, fsyncs_per_s: f64, fsync_ms: f64) -> String {
     )
 }
 
-/// Milliseconds that this share of the orders took at most.
-fn percentile(sorted: &[Duration], percent: usize) -> f64 {
-    let last = sorted.len().saturating_sub(1);
-    let at = (sorted.len() * percent)
-        .div_ceil(100)
-        .saturating_sub(1)
-        .min(last);
-    sorted
-        .get(at)
-        .map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
-}
-
 fn memory(idle: &[Memory], loaded: &[Memory]) -> String {
     let mib = |kib: u64| kib as f64 / 1024.0;
     let sum = |all: &[Memory]| mib(all.iter().map(|memory| memory.resident_kib).sum());
@@ -73,17 +60,4 @@ fn memory(idle: &[Memory], loaded: &[Memory]) -> String {
     }
     let _ = writeln!(text, "| all | {:.1} | {:.1} |", sum(idle), sum(loaded));
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_percentile_is_one_of_the_values() {
-        let values: Vec<_> = (1..=200).map(Duration::from_millis).collect();
-        assert_eq!(percentile(&values, 50), 100.0);
-        assert_eq!(percentile(&values, 99), 198.0);
-        assert_eq!(percentile(&values[..1], 99), 1.0);
-    }
 }
