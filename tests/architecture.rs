@@ -149,7 +149,13 @@ fn services_never_depend_on_each_other() {
 fn shared_parts_depend_on_no_service() {
     let packages = packages();
     let services = services(&packages);
-    for shared in ["chassis", "transcode", "gateway", "contracts"] {
+    for shared in [
+        "chassis",
+        "transcode",
+        "gateway",
+        "contracts",
+        "saga-definition",
+    ] {
         let package = packages
             .iter()
             .find(|package| package.name == shared)
@@ -183,6 +189,7 @@ fn the_chassis_the_gateway_and_the_orchestrator_name_no_business() {
         "transcode/src",
         "gateway/src",
         "services/saga/src",
+        "saga-definition/src",
     ] {
         for (path, code) in sources(Path::new(folder)) {
             for business in BUSINESS {

@@ -1,9 +1,10 @@
 //! What a saga is and what it does next. Nothing here does input or output: time and chance are arguments.
 
-pub mod definition;
 pub mod outcome;
 pub mod saga;
 pub mod transition;
+
+pub use saga_definition::definition;
 
 /// Microseconds since the Unix epoch.
 pub type Micros = i64;

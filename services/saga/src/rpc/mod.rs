@@ -13,7 +13,6 @@ mod list_definitions;
 mod list_sagas;
 mod register_definition;
 mod retry_saga;
-mod source;
 mod start_saga;
 
 /// What the handlers work with.

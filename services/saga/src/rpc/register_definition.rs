@@ -3,8 +3,9 @@
 use chassis::Call;
 use contracts::caravan::saga::v1::{self as pb, register_definition_request::Content};
 use prost::Message as _;
+use saga_definition::source;
 
-use super::{Rpc, source};
+use super::Rpc;
 use crate::{domain::definition::MAX_DEFINITION_BYTES, error::Error};
 
 pub(super) async fn handle(

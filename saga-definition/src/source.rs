@@ -9,7 +9,7 @@ const DEFINITION: &str = "caravan.saga.v1.Definition";
 ///
 /// # Errors
 /// What is wrong and where, for people.
-pub(crate) fn read(source: &str) -> Result<pb::Definition, String> {
+pub fn read(source: &str) -> Result<pb::Definition, String> {
     // YAML is read whole first: its numbers and texts are JSON's, and then the contract's JSON mapping holds.
     let value: serde_json::Value =
         serde_saphyr::from_str(source).map_err(|error| error.to_string())?;

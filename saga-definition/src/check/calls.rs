@@ -7,7 +7,7 @@ use prost_reflect::MethodDescriptor;
 
 use super::{Compiler, names, scopes, times::MAX_TIMEOUT};
 use crate::{
-    domain::definition::{Call, DEFAULT_TIMEOUT, Step, Trigger},
+    definition::{Call, DEFAULT_TIMEOUT, Step, Trigger},
     expression::{Expression, Scope, Type},
 };
 

@@ -5,8 +5,8 @@ use prost_reflect::DynamicMessage;
 
 use super::{Fault, compile};
 
-const CHECKOUT: &str = include_str!("../../../ordering/sagas/checkout.yaml");
-const CANCELLATION: &str = include_str!("../../../ordering/sagas/cancellation.yaml");
+const CHECKOUT: &str = include_str!("../../../services/ordering/sagas/checkout.yaml");
+const CANCELLATION: &str = include_str!("../../../services/ordering/sagas/cancellation.yaml");
 
 fn read(source: &str) -> pb::Definition {
     let value: serde_json::Value = serde_saphyr::from_str(source).expect("YAML");

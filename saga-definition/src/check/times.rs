@@ -5,7 +5,7 @@ use std::time::Duration;
 use contracts::caravan::saga::v1 as pb;
 
 use super::Compiler;
-use crate::domain::definition::RetryPolicy;
+use crate::definition::RetryPolicy;
 
 /// Longest timeout of an attempt.
 pub(super) const MAX_TIMEOUT: Duration = Duration::from_secs(3600);

@@ -4,7 +4,7 @@ use contracts::caravan::saga::v1 as pb;
 use prost_reflect::DescriptorPool;
 
 use crate::{
-    domain::definition::{Definition, MAX_STEPS, Step},
+    definition::{Definition, MAX_STEPS, Step},
     expression::{Type, with_large_stack},
 };
 
