@@ -10,7 +10,11 @@ use http::{StatusCode, uri::PathAndQuery};
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use transcode::TextTemplate;
 
-use crate::{openapi, upstream::Upstream};
+use crate::{
+    openapi,
+    policy::{Policies, Rules},
+    upstream::Upstream,
+};
 
 /// Everything that requests need of one set of descriptors.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub struct Method {
     pub path: PathAndQuery,
     /// What the contract's options say.
     pub policy: MethodPolicy,
+    /// What the gateway does about them, and what its operator says.
+    pub rules: Rules,
     /// Status of a success.
     pub success: StatusCode,
     /// Makes the Location header from the reply.
@@ -46,7 +52,11 @@ impl Api {
     ///
     /// # Errors
     /// A rule or option of the contract that is wrong, with the method's name.
-    pub fn compile(pool: &DescriptorPool, upstreams: &Upstreams) -> anyhow::Result<Self> {
+    pub fn compile(
+        pool: &DescriptorPool,
+        upstreams: &Upstreams,
+        policies: &Policies,
+    ) -> anyhow::Result<Self> {
         let rest = transcode::Api::compile(pool)?;
         let connected: Vec<_> = upstreams
             .iter()
@@ -60,6 +70,7 @@ impl Api {
                 &rest,
                 method,
                 upstream.map(|(_, upstream)| upstream.clone()),
+                policies,
             )
             .with_context(|| descriptor.full_name().to_owned())
         });
@@ -76,6 +87,7 @@ impl Api {
         rest: &transcode::Api,
         method: &transcode::Method,
         upstream: Option<Arc<Upstream>>,
+        policies: &Policies,
     ) -> anyhow::Result<Method> {
         let policy = policy::of_method(&method.descriptor);
         let success = match policy.rest.success_status {
@@ -96,6 +108,7 @@ impl Api {
         };
         Ok(Method {
             path: method.path.parse()?,
+            rules: policies.rules(&method.descriptor, &policy)?,
             policy,
             success,
             location,

@@ -13,7 +13,7 @@ use clap::Parser as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{api::Api, config::Config, handle::Gateway, server};
+use crate::{api::Api, config::Config, gateway::Gateway, policy::Policies, server};
 
 /// Exit code for settings that cannot be used.
 const EXIT_CONFIG: u8 = 2;
@@ -71,10 +71,12 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     drain_on_signal(drain.clone()).context("signals cannot be handled")?;
 
     let start = Instant::now();
-    let api = Api::compile(&contracts::DESCRIPTOR_POOL, &config.upstreams)?;
+    let policies = Arc::new(Policies::default());
+    let api = Api::compile(&contracts::DESCRIPTOR_POOL, &config.upstreams, &policies)?;
     let routes = api.rest().bindings().len();
     let gateway = Arc::new(Gateway::new(
         api,
+        policies,
         config.ignore_unknown_fields,
         drain.clone(),
     ));

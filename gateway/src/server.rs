@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::handle::{self, Gateway};
+use crate::{gateway::Gateway, pipeline};
 
 /// Most connections at once; more wait in the system's backlog.
 const MAX_CONNECTIONS: usize = 10_000;
@@ -111,7 +111,7 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let gateway = gateway.clone();
-        async move { Ok::<_, Infallible>(handle::answer(gateway, peer, request).await) }
+        async move { Ok::<_, Infallible>(pipeline::answer(gateway, peer, request).await) }
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let outcome = tokio::select! {

@@ -1,7 +1,6 @@
 //! A server stream over HTTP: server-sent events, lines of JSON or a JSON array.
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -12,15 +11,15 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, stream};
 use http::{HeaderValue, Response, header};
 use http_body::{Body, Frame};
-use http_body_util::Either;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use transcode::Printer;
 
 use crate::{
+    answer::{Answer, Body as AnswerBody, Broken},
     api::Api,
-    handle::{Answer, Place},
+    gateway::Place,
     metrics::OpenStream,
     problem::Problem,
     status::Status,
@@ -115,7 +114,7 @@ impl Start {
             Some((chunk, running))
         });
         let all = futures::StreamExt::chain(stream::iter([opening]), rest);
-        let mut response = Response::new(Either::Right(Events(Box::pin(all))));
+        let mut response = Response::new(AnswerBody::flow(Events(Box::pin(all))));
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -139,12 +138,12 @@ impl std::fmt::Debug for Events {
 
 impl Body for Events {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let chunk = self.0.as_mut().poll_next(context);
         chunk.map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
     }

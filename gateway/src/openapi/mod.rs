@@ -2,12 +2,14 @@
 
 mod comments;
 mod operation;
+mod page;
 mod rules;
 mod schemas;
 
 use std::collections::HashMap;
 
 use comments::Comments;
+pub(crate) use page::Page;
 use prost_reflect::DescriptorPool;
 use schemas::Schemas;
 use serde_json::{Map, Value, json};

@@ -19,7 +19,7 @@ use contracts::caravan::{
     ordering::v1::ordering_service_server::{OrderingService, OrderingServiceServer},
 };
 use futures::{Stream, StreamExt as _, stream};
-use gateway::{api::Api, handle::Gateway, server};
+use gateway::{api::Api, gateway::Gateway, policy::Policies, server};
 use http::HeaderMap;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -57,9 +57,11 @@ impl World {
         let upstreams =
             format!("ordering=http://{upstream_address},catalog=http://{upstream_address}");
         let upstreams = upstreams.parse().expect("upstreams");
-        let api = Api::compile(&contracts::DESCRIPTOR_POOL, &upstreams).expect("the contract");
+        let policies = Arc::new(Policies::default());
+        let api = Api::compile(&contracts::DESCRIPTOR_POOL, &upstreams, &policies);
+        let api = api.expect("the contract");
         let drain = CancellationToken::new();
-        let gateway = Arc::new(Gateway::new(api, false, drain.clone()));
+        let gateway = Arc::new(Gateway::new(api, policies, false, drain.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         tokio::spawn(server::serve(listener, gateway, drain.clone(), PATIENCE));

@@ -1,0 +1,112 @@
+//! One request from its headers to its answer, in one order. Each step may end the request; what it then answers
+//! still goes through the last steps.
+
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+
+use chassis::{context::Context, telemetry};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use hyper::body::Incoming;
+use tracing::Instrument as _;
+
+use crate::{
+    answer::{self, Answer},
+    exchange::Exchange,
+    gateway::{Gateway, Place},
+    headers, metrics,
+    policy::Admitted,
+    problem::Problem,
+    rest,
+    router::{self, Target},
+};
+
+/// Answers a request. Never fails: what goes wrong becomes a problem.
+pub(crate) async fn answer(
+    gateway: Arc<Gateway>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Answer {
+    let start = Instant::now();
+    let api = gateway.api();
+    let (head, body) = request.into_parts();
+    // First of all, since whatever goes wrong names it.
+    let request_id = Context::new(headers::text(&head.headers, &headers::REQUEST_ID)).request_id;
+    let exchange = Exchange {
+        gateway: &gateway,
+        api: &api,
+        peer,
+        request_id: &request_id,
+        head: &head,
+    };
+    // The route, since all that follows depends on the rpc.
+    let target = router::find(&api, &head);
+    let label = target.label();
+    let incoming = headers::text(&head.headers, &headers::TRACEPARENT);
+    let span = telemetry::entry_span(telemetry::Kind::Server, label, &request_id, incoming);
+    let mut answer = run(exchange, target, body).instrument(span.clone()).await;
+    finish(&exchange, answer.headers_mut());
+    if head.method == Method::HEAD {
+        answer = answer::without_body(answer);
+    }
+    let _entered = span.enter();
+    let verb = router::known_verb(&head.method);
+    metrics::answered(verb, label, answer.status(), start.elapsed());
+    let milliseconds = (start.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+    tracing::info!(
+        target: "http", method = verb, route = label, status = answer.status().as_u16(), milliseconds, "answered"
+    );
+    answer
+}
+
+/// The steps that may refuse, and the answer of the one that does not.
+async fn run(exchange: Exchange<'_>, target: Target<'_, '_>, body: Incoming) -> Answer {
+    let policies = &exchange.gateway.policies;
+    let mut admitted = None;
+    let outcome = steps(exchange, target, body, &mut admitted).await;
+    let answer = outcome.unwrap_or_else(|problem| {
+        let response = problem.for_request(exchange.request_id).response();
+        response.map(Into::into)
+    });
+    // CORS and RateLimit headers, compression: also failures have them, and what is kept has not.
+    policies.finish(&exchange, admitted.as_ref(), answer)
+}
+
+async fn steps(
+    exchange: Exchange<'_>,
+    target: Target<'_, '_>,
+    body: Incoming,
+    seen: &mut Option<Admitted>,
+) -> Result<Answer, Problem> {
+    let policies = &exchange.gateway.policies;
+    // Load is shed before it costs anything.
+    let place = Place::take(exchange.gateway).ok_or_else(|| {
+        let detail = "too many requests at once; try again";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", detail)
+    })?;
+    // A preflight brings no token, and its OPTIONS has no route.
+    if let Some(answer) = policies.preflight(&exchange) {
+        return Ok(answer);
+    }
+    let found = match target {
+        Target::Rest(found) => found,
+        // The document and its page are everybody's: they say nothing that the contract does not.
+        Target::Page(page) => return Ok(page.answer(&exchange)),
+        Target::None(error) => return router::no_route(&exchange, error),
+    };
+    let method = exchange.api.method_of(found.binding());
+    // Who may not call, or calls too often, is refused before the body is read.
+    let admitted = seen.insert(policies.admit(&exchange, method).await?);
+    // What is kept is answered without a call; only now, since the caller is part of its key.
+    let fetch = rest::answer(exchange, found, body, place);
+    policies.kept(&exchange, method, admitted, fetch).await
+}
+
+/// Headers of every answer.
+fn finish(exchange: &Exchange<'_>, headers: &mut HeaderMap) {
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    if let Ok(id) = HeaderValue::from_str(exchange.request_id) {
+        headers.insert(headers::REQUEST_ID, id);
+    }
+}

@@ -1,0 +1,190 @@
+//! A request by a route: message, call, answer.
+
+use bytes::Bytes;
+use chassis::telemetry;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
+use transcode::{Encoder, Found, Input};
+
+use crate::{
+    answer::{Answer, json},
+    api::{Api, Method},
+    body,
+    exchange::Exchange,
+    gateway::Place,
+    headers::{self, Times},
+    problem::Problem,
+    scratch::with_scratch,
+    status::Status,
+    stream::{self, Format},
+    upstream,
+};
+
+/// The answer of an rpc that has been found and may be called.
+pub(crate) async fn answer(
+    exchange: Exchange<'_>,
+    found: Found<'_, '_>,
+    body: Incoming,
+    place: Place,
+) -> Result<Answer, Problem> {
+    let method = exchange.api.method_of(found.binding());
+    let format = format(&exchange, method)?;
+    let times = Times::of(&exchange.head.headers, method.policy.deadline).map_err(|header| {
+        let detail = format!("the header {header} is malformed");
+        Problem::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", detail)
+    })?;
+    let deadline = Instant::now() + times.deadline;
+    let framed = message(&exchange, &found, body).await?;
+    let upstream = method.upstream.as_ref().ok_or_else(|| {
+        let service = found.method().descriptor.parent_service();
+        tracing::warn!(
+            rpc_service = service.full_name(),
+            "no upstream is configured"
+        );
+        Problem::of_status(&Status::unavailable())
+    })?;
+    let call = upstream.call(&method.path, metadata(&exchange, times), framed);
+    let Some(format) = format else {
+        let call = async { call.await?.only().await };
+        let message = within(deadline, call).await?;
+        return one(exchange.api, &found, &message);
+    };
+    let start = stream::Start {
+        api: exchange.api.clone(),
+        binding: found.binding_index(),
+        format,
+        deadline,
+        drain: exchange.gateway.drain.clone(),
+        request_id: exchange.request_id.into(),
+        _place: place,
+    };
+    within(deadline, async { start.answer(call.await?).await }).await
+}
+
+fn metadata(exchange: &Exchange<'_>, times: Times) -> HeaderMap {
+    let trace = telemetry::traceparent();
+    let incoming = headers::text(&exchange.head.headers, &headers::TRACEPARENT);
+    headers::metadata(
+        &exchange.head.headers,
+        exchange.peer,
+        exchange.request_id,
+        trace.as_deref().or(incoming),
+        times,
+    )
+}
+
+/// How a stream is answered; `None` for one message.
+fn format(exchange: &Exchange<'_>, method: &Method) -> Result<Option<Format>, Problem> {
+    if method.client_streaming {
+        return Err(Problem::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "STREAM_NOT_SUPPORTED",
+            "this rpc takes a stream of messages, which is not offered over REST",
+        ));
+    }
+    if !method.server_streaming {
+        return Ok(None);
+    }
+    let accept = headers::text(&exchange.head.headers, &header::ACCEPT);
+    let format = Format::accepted(accept).ok_or_else(|| {
+        Problem::new(
+            StatusCode::NOT_ACCEPTABLE,
+            "NOT_ACCEPTABLE",
+            "a stream comes as text/event-stream, application/x-ndjson or application/json",
+        )
+    })?;
+    Ok(Some(format))
+}
+
+/// The framed request message of path, query and body.
+async fn message(
+    exchange: &Exchange<'_>,
+    found: &Found<'_, '_>,
+    body: Incoming,
+) -> Result<Bytes, Problem> {
+    let body = body::receive(body).await?;
+    let headers = &exchange.head.headers;
+    let content_type = headers::text(headers, &header::CONTENT_TYPE);
+    let encoding = headers::text(headers, &header::CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "UNSUPPORTED_ENCODING",
+            "the body must not be compressed",
+        ));
+    }
+    let raw = found.binding().takes_raw_body();
+    if !body.is_empty() && !raw && !content_type.is_none_or(body::is_json) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "UNSUPPORTED_MEDIA_TYPE",
+            "the body must be application/json in UTF-8",
+        ));
+    }
+    let input = Input {
+        query: exchange.head.uri.query().unwrap_or_default(),
+        body: &body,
+        content_type: content_type.unwrap_or_default(),
+    };
+    with_scratch(|scratch| {
+        upstream::open_frame(&mut scratch.buffer);
+        let outcome = if exchange.gateway.ignore_unknown_fields {
+            found.encode(&mut Encoder::lenient(), &input, &mut scratch.buffer)
+        } else {
+            found.encode(&mut scratch.encoder, &input, &mut scratch.buffer)
+        };
+        outcome.map_err(|error| Problem::of_input(&error))?;
+        upstream::frame(&mut scratch.buffer);
+        Ok(Bytes::copy_from_slice(&scratch.buffer))
+    })
+}
+
+async fn within<T>(
+    deadline: Instant,
+    call: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Problem> {
+    let outcome = timeout_at(deadline, call).await;
+    let outcome = outcome.unwrap_or_else(|_| Err(Status::deadline_exceeded()));
+    outcome.map_err(|status| Problem::of_status(&status))
+}
+
+/// JSON, or what a `google.api.HttpBody` holds, with the status and Location that the contract says.
+fn one(api: &Api, found: &Found<'_, '_>, message: &[u8]) -> Result<Answer, Problem> {
+    let unreadable = |error: transcode::OutputError| {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "answer has no JSON form"
+        );
+        Problem::of_status(&Status::bad_answer())
+    };
+    let method = api.method_of(found.binding());
+    let mut answer = if found.binding().answers_raw_body() {
+        let raw = found.binding().raw_response(api.rest().schema(), message);
+        let raw = raw.map_err(unreadable)?;
+        let mut answer = json(method.success, Bytes::copy_from_slice(raw.data));
+        let kind = HeaderValue::from_str(raw.content_type);
+        let kind = kind.ok().filter(|kind| !kind.is_empty());
+        let kind = kind.unwrap_or(HeaderValue::from_static("application/octet-stream"));
+        answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+        answer
+    } else if method.success == StatusCode::NO_CONTENT {
+        let mut answer = json(method.success, Bytes::new());
+        answer.headers_mut().remove(header::CONTENT_TYPE);
+        answer
+    } else {
+        let body = with_scratch(|scratch| {
+            found.print(&mut scratch.printer, message, &mut scratch.buffer)?;
+            Ok(Bytes::copy_from_slice(&scratch.buffer))
+        });
+        json(method.success, body.map_err(unreadable)?)
+    };
+    if let Some(template) = &method.location {
+        let location = template.render(api.rest().schema(), message);
+        let location = location.map_err(unreadable)?;
+        if let Some(location) = location.and_then(|location| HeaderValue::try_from(location).ok()) {
+            answer.headers_mut().insert(header::LOCATION, location);
+        }
+    }
+    Ok(answer)
+}
