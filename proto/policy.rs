@@ -2,14 +2,18 @@
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
+use prost::Message as _;
 use prost_reflect::{
     DynamicMessage, ExtensionDescriptor, MessageDescriptor, MethodDescriptor, Value,
 };
 
 use crate::{
     DESCRIPTOR_POOL,
-    caravan::options::v1::{Access, Event, Idempotency, Rest},
+    caravan::options::v1::{Access, Cache, Event, Idempotency, RateClass, Rest},
 };
+
+/// Package of our options.
+const OPTIONS: &str = "caravan.options.v1.";
 
 /// What the contract says of one rpc.
 #[derive(Clone, Debug)]
@@ -22,6 +26,27 @@ pub struct MethodPolicy {
     pub deadline: Option<Duration>,
     /// REST details that the route does not hold.
     pub rest: Rest,
+    /// How long the gateway may keep an answer.
+    pub cache: Option<Cache>,
+    /// How often one caller may call it.
+    pub rate_class: RateClass,
+}
+
+/// Our options of a method as they stand on the wire.
+#[derive(Clone, PartialEq, prost::Message)]
+struct MethodOptions {
+    #[prost(message, optional, tag = "51001")]
+    access: Option<Access>,
+    #[prost(enumeration = "Idempotency", tag = "51002")]
+    idempotency: i32,
+    #[prost(message, optional, tag = "51003")]
+    deadline: Option<prost_types::Duration>,
+    #[prost(message, optional, tag = "51004")]
+    rest: Option<Rest>,
+    #[prost(message, optional, tag = "51005")]
+    cache: Option<Cache>,
+    #[prost(enumeration = "RateClass", tag = "51006")]
+    rate_class: i32,
 }
 
 /// What the contract says of one event message.
@@ -71,24 +96,30 @@ pub fn event_message(subject: &str) -> Option<MessageDescriptor> {
     DESCRIPTOR_POOL.get_message_by_name(name)
 }
 
-/// Reads the policy of a method from its options; also for descriptors that were not built in,
-/// as long as their pool knows `caravan.options.v1`.
+/// Reads the policy of a method from its options, by their numbers: also for contracts that were not built in, and for
+/// descriptor sets that came without the file that declares our options.
 pub fn of_method(method: &MethodDescriptor) -> MethodPolicy {
-    let options = method.options();
-    let pool = method.parent_pool();
-    let option = |name: &str| extension(&options, pool.get_extension_by_name(name));
+    let mut options = method.options();
+    // Numbers in this range are everybody's: under the same one another contract may mean something else.
+    let strangers: Vec<_> = options
+        .extensions()
+        .map(|(extension, _)| extension)
+        .filter(|extension| !extension.full_name().starts_with(OPTIONS))
+        .collect();
+    for extension in strangers {
+        options.clear_extension(&extension);
+    }
+    let bytes = options.encode_to_vec();
+    let options = MethodOptions::decode(&*bytes).unwrap_or_default();
     MethodPolicy {
-        access: option("caravan.options.v1.access").and_then(|value| message(&value)),
-        idempotency: option("caravan.options.v1.idempotency")
-            .and_then(|value| value.as_enum_number())
-            .and_then(|number| Idempotency::try_from(number).ok())
-            .unwrap_or_default(),
-        deadline: option("caravan.options.v1.deadline")
-            .and_then(|value| message::<prost_types::Duration>(&value))
-            .and_then(|duration| duration.try_into().ok()),
-        rest: option("caravan.options.v1.rest")
-            .and_then(|value| message(&value))
-            .unwrap_or_default(),
+        idempotency: options.idempotency(),
+        rate_class: options.rate_class(),
+        access: options.access,
+        deadline: options
+            .deadline
+            .and_then(|deadline| deadline.try_into().ok()),
+        rest: options.rest.unwrap_or_default(),
+        cache: options.cache,
     }
 }
 
@@ -155,6 +186,60 @@ mod tests {
             .map(|(path, _)| path)
             .collect();
         assert!(silent.is_empty(), "no access option: {silent:?}");
+    }
+
+    /// The contract with each of its files changed, or dropped where `change` says false.
+    fn altered(change: impl Fn(&mut DynamicMessage) -> bool) -> prost_reflect::DescriptorPool {
+        let descriptor = DESCRIPTOR_POOL.get_message_by_name("google.protobuf.FileDescriptorSet");
+        let mut set = DynamicMessage::decode(descriptor.expect("known"), crate::DESCRIPTOR_SET)
+            .expect("a descriptor set");
+        let files = set.get_field_by_name_mut("file").expect("files");
+        let files = files.as_list_mut().expect("a list");
+        files.retain_mut(|file| change(file.as_message_mut().expect("a message")));
+        prost_reflect::DescriptorPool::decode(&*set.encode_to_vec()).expect("a contract")
+    }
+
+    fn text(message: &DynamicMessage, field: &str) -> String {
+        let value = message.get_field_by_name(field).expect("a field");
+        value.as_str().expect("text").to_owned()
+    }
+
+    /// Whether GetProduct has an access and a cache option.
+    fn read_from(pool: &prost_reflect::DescriptorPool) -> (bool, bool) {
+        let service = pool.get_service_by_name("caravan.catalog.v1.CatalogService");
+        let mut methods = service.expect("the service").methods().collect::<Vec<_>>();
+        methods.retain(|method| method.name() == "GetProduct");
+        let policy = of_method(&methods[0]);
+        (policy.access.is_some(), policy.cache.is_some())
+    }
+
+    #[test]
+    fn options_are_read_by_number_unless_the_number_is_somebody_elses() {
+        assert_eq!(read_from(&DESCRIPTOR_POOL), (true, true));
+
+        let is_options = |name: &str| name.starts_with("caravan/options/");
+        let undeclared = altered(|file| {
+            let dependencies = file.get_field_by_name_mut("dependency").expect("a field");
+            let dependencies = dependencies.as_list_mut().expect("a list");
+            dependencies.retain(|name| !is_options(name.as_str().expect("text")));
+            !is_options(&text(file, "name"))
+        });
+        assert_eq!(read_from(&undeclared), (true, true));
+
+        let strangers = altered(|file| {
+            if text(file, "name") == "caravan/options/v1/traffic.proto" {
+                let other = Value::String("other.options.v1".to_owned());
+                file.set_field_by_name("package", other);
+                let extensions = file.get_field_by_name_mut("extension").expect("a field");
+                for extension in extensions.as_list_mut().expect("a list") {
+                    let extension = extension.as_message_mut().expect("a message");
+                    let name = text(extension, "type_name").replace("caravan", "other");
+                    extension.set_field_by_name("type_name", Value::String(name));
+                }
+            }
+            true
+        });
+        assert_eq!(read_from(&strangers), (true, false));
     }
 
     #[test]
