@@ -382,13 +382,15 @@ mod tests {
         }
         assert_eq!(
             fields(&GetOrderRequest {
-                order_id: "1' OR '1'='1".into()
+                order_id: "1' OR '1'='1".into(),
+                ..Default::default()
             }),
             ["orderId"]
         );
         assert!(
             fields(&GetOrderRequest {
-                order_id: "0190a5c0-0000-7000-8000-000000000000".into()
+                order_id: "0190a5c0-0000-7000-8000-000000000000".into(),
+                ..Default::default()
             })
             .is_empty()
         );

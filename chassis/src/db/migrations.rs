@@ -8,7 +8,7 @@ pub(super) struct ChassisMigrator;
 #[async_trait::async_trait]
 impl MigratorTrait for ChassisMigrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First)]
+        vec![Box::new(First), Box::new(History)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -51,6 +51,46 @@ impl MigrationTrait for First {
         ] {
             let index = format!("CREATE INDEX {table}_by_{column} ON {table} ({column})");
             manager.get_connection().execute_unprepared(&index).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Rows of the outbox may be the history of their aggregate; then they have a version and stay.
+struct History;
+
+impl MigrationName for History {
+    fn name(&self) -> &str {
+        "m0002_history"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for History {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        // SQLite takes one column at a time.
+        for mut column in [
+            column("aggregate_version").big_integer().to_owned(),
+            column("transient").blob().to_owned(),
+            column("actor").text().to_owned(),
+            column("saga_id").uuid().to_owned(),
+        ] {
+            let outbox = Alias::new("outbox");
+            let alter = Table::alter()
+                .table(outbox)
+                .add_column(&mut column)
+                .to_owned();
+            manager.alter_table(alter).await?;
+        }
+        for sql in [
+            "CREATE UNIQUE INDEX outbox_history ON outbox (aggregate_id, aggregate_version) \
+             WHERE aggregate_version IS NOT NULL",
+            // What the purge looks for, without what stays: it must not be read every hour.
+            "DROP INDEX outbox_by_sent_at_us",
+            "CREATE INDEX outbox_leaving ON outbox (sent_at_us) WHERE aggregate_version IS NULL",
+            "CREATE INDEX outbox_transient ON outbox (sent_at_us) WHERE transient IS NOT NULL",
+        ] {
+            manager.get_connection().execute_unprepared(sql).await?;
         }
         Ok(())
     }

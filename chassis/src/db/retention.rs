@@ -16,10 +16,19 @@ const MAX_PURGED_ROWS: u64 = 1_000;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A table, the columns of its key, the column that says a row's age, and how long rows stay.
+/// As long as a stream holds events: until then a broker that lost some can be given them again.
+const KEEP_EVENTS: Duration = DAY.saturating_mul(7);
+
+/// A table, the columns of its key, the column that says a row's age (behind a condition, where not all rows go), and how
+/// long rows stay.
 const TABLES: [(&str, &str, &str, Duration); 5] = [
-    // As long as a stream holds events: until then a broker that lost some can be given them again.
-    ("outbox", "id", "sent_at_us", DAY.saturating_mul(7)),
+    // Events that are an aggregate's history stay.
+    (
+        "outbox",
+        "id",
+        "aggregate_version IS NULL AND sent_at_us",
+        KEEP_EVENTS,
+    ),
     // Twice as long as a stream holds events: whatever is delivered again finds its row.
     (
         "inbox",
@@ -65,7 +74,22 @@ impl Db {
                     );
                 }
             }
+            if let Err(error) = self.erase_transient(&cancel).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "what events said only for a while was not erased"
+                );
+            }
         }
+    }
+
+    /// Erases the transient parts of events that no stream holds any more.
+    async fn erase_transient(&self, cancel: &CancellationToken) -> Result<(), Error> {
+        let sql = format!(
+            "UPDATE outbox SET transient = NULL WHERE id IN (SELECT id FROM outbox \
+             WHERE transient IS NOT NULL AND sent_at_us < $1 LIMIT {MAX_PURGED_ROWS})"
+        );
+        self.in_pieces(&sql, KEEP_EVENTS, cancel).await
     }
 
     async fn purge(
@@ -76,11 +100,20 @@ impl Db {
         keep: Duration,
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
-        let before = clock::now_us() - keep.as_micros() as i64;
         let sql = format!(
             "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {age} < $1 LIMIT {MAX_PURGED_ROWS})"
         );
-        let sql = &sql;
+        self.in_pieces(&sql, keep, cancel).await
+    }
+
+    /// Runs a statement about rows older than `keep` until none is left, a unit of work for each [`MAX_PURGED_ROWS`].
+    async fn in_pieces(
+        &self,
+        sql: &str,
+        keep: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        let before = clock::now_us() - keep.as_micros() as i64;
         while !cancel.is_cancelled() {
             let removed = self
                 .write(|tx| async move {
@@ -148,14 +181,40 @@ mod tests {
             .await
             .expect("kept");
         }
+        let lasting = "INSERT INTO outbox (event_id, event_type, subject, aggregate_id, payload, transient, occurred_at_us, \
+                       sent_at_us, aggregate_version) VALUES ($1, 't', 's', 'h', $2, $2, $3, $3, $4)";
+        for (version, at) in [(1i64, now - DAY.as_micros() as i64 * 365), (2, now)] {
+            db.write(|tx| async move {
+                let id = uuid::Uuid::now_v7();
+                let values = [id.into(), vec![1u8].into(), at.into(), version.into()];
+                tx.execute_raw(tx.statement(lasting, values)).await?;
+                Ok::<_, Error>(())
+            })
+            .await
+            .expect("kept");
+        }
         for (table, columns, age, keep) in TABLES {
             db.purge(table, columns, age, keep, &CancellationToken::new())
                 .await
                 .expect(table);
         }
-        for table in ["outbox", "saga_epochs", "idempotency"] {
+        db.erase_transient(&CancellationToken::new())
+            .await
+            .expect("erased");
+        for table in [
+            "outbox WHERE aggregate_version IS NULL",
+            "saga_epochs",
+            "idempotency",
+        ] {
             assert_eq!(rows(&db, table).await, 1, "{table}");
         }
+        let history = |condition| format!("outbox WHERE aggregate_version {condition}");
+        assert_eq!(rows(&db, &history("> 0")).await, 2, "history stays");
+        assert_eq!(rows(&db, &history("= 1 AND transient IS NULL")).await, 1);
+        assert_eq!(
+            rows(&db, &history("= 2 AND transient IS NOT NULL")).await,
+            1
+        );
     }
 
     #[tokio::test]

@@ -53,6 +53,11 @@ impl Tx {
         self.notes.wrote_events.store(true, Relaxed);
     }
 
+    /// Lets the unit of work run once more where its engine does so after a lost race.
+    pub(crate) fn note_lost_race(&self) {
+        self.notes.lost_race.store(true, Relaxed);
+    }
+
     /// A statement of this database's dialect; parameters are `$1`, `$2`, ...
     pub(crate) fn statement(
         &self,
@@ -64,7 +69,7 @@ impl Tx {
 
     fn noted<T>(&self, result: Result<T, DbErr>) -> Result<T, DbErr> {
         if result.as_ref().is_err_and(is_lost_race) {
-            self.notes.lost_race.store(true, Relaxed);
+            self.note_lost_race();
         }
         result
     }

@@ -49,6 +49,7 @@ struct Row {
     subject: String,
     aggregate_id: String,
     payload: Vec<u8>,
+    transient: Option<Vec<u8>>,
     traceparent: Option<String>,
     request_id: Option<String>,
     occurred_at_us: i64,
@@ -207,8 +208,8 @@ impl Relay {
         let limit = (MAX_BATCH_ROWS + self.unmarked.len()) as i64;
         let statement = Statement::from_sql_and_values(
             connection.get_database_backend(),
-            "SELECT id, event_id, event_type, subject, aggregate_id, payload, traceparent, request_id, occurred_at_us \
-             FROM outbox WHERE sent_at_us IS NULL ORDER BY id LIMIT $1",
+            "SELECT id, event_id, event_type, subject, aggregate_id, payload, transient, traceparent, request_id, \
+             occurred_at_us FROM outbox WHERE sent_at_us IS NULL ORDER BY id LIMIT $1",
             [limit.into()],
         );
         let mut rows = Row::find_by_statement(statement).all(connection).await?;
@@ -336,9 +337,11 @@ async fn publish_one(
     if let Some(request_id) = row.request_id {
         headers.insert(header::REQUEST_ID, request_id);
     }
+    let mut payload = row.payload;
+    payload.extend(row.transient.unwrap_or_default());
     let publish = async {
         let ack = jetstream
-            .publish_with_headers(row.subject, headers, row.payload.into())
+            .publish_with_headers(row.subject, headers, payload.into())
             .await;
         // An error in the acknowledgement comes as an error here, whatever sequence it carries.
         ack.map_err(|error| error.to_string())?

@@ -56,6 +56,9 @@ fn status(status: Status) -> pb::OrderStatus {
         Status::Confirmed => pb::OrderStatus::Confirmed,
         Status::Rejected => pb::OrderStatus::Rejected,
         Status::Cancelled => pb::OrderStatus::Cancelled,
+        Status::ReturnRequested => pb::OrderStatus::ReturnRequested,
+        Status::Returned => pb::OrderStatus::Returned,
+        Status::ReturnDeclined => pb::OrderStatus::ReturnDeclined,
     }
 }
 

@@ -233,6 +233,7 @@ async fn a_cancelled_order_is_confirmed_by_nobody(engine: Engine) {
     let order = customer.place(&[("mug", 1)]).await.expect("placed");
     let cancel = pb::CancelOrderRequest {
         order_id: order.order_id.clone(),
+        ..Default::default()
     };
     for _ in 0..2 {
         let cancelled = customer
@@ -285,6 +286,7 @@ async fn another_customers_order_is_as_unknown_as_none(engine: Engine) {
     );
     let request = pb::CancelOrderRequest {
         order_id: order.order_id.clone(),
+        ..Default::default()
     };
     assert_eq!(
         bob.client
@@ -342,6 +344,7 @@ async fn a_watch_shows_each_change_and_ends_with_the_order(engine: Engine) {
     assert_eq!(next().await, Some(OrderStatus::Confirmed));
     let cancel = pb::CancelOrderRequest {
         order_id: order.order_id,
+        ..Default::default()
     };
     customer
         .client

@@ -1,4 +1,4 @@
-//! The order: placed, then confirmed, rejected or cancelled.
+//! The order: placed, then confirmed, rejected or cancelled; a confirmed one may be sent back.
 
 use std::collections::HashMap;
 
@@ -18,6 +18,12 @@ pub enum Status {
     Rejected,
     /// Taken back.
     Cancelled,
+    /// The customer wants to send it back; nobody has decided yet.
+    ReturnRequested,
+    /// Sent back: the money goes back too.
+    Returned,
+    /// The return was declined.
+    ReturnDeclined,
 }
 
 impl Status {
@@ -28,7 +34,10 @@ impl Status {
 
     /// Whether the order can no longer change.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Rejected | Self::Cancelled)
+        matches!(
+            self,
+            Self::Rejected | Self::Cancelled | Self::Returned | Self::ReturnDeclined
+        )
     }
 }
 
@@ -78,6 +87,21 @@ pub enum OrderError {
     /// The customer's account may not buy.
     #[error("This account is not active, so the order cannot be accepted.")]
     AccountInactive,
+    /// Checkout has not ended, so there is nothing to send back.
+    #[error("The order is not delivered yet.")]
+    NotDelivered,
+    /// Nobody asked to send it back.
+    #[error("No return was asked for.")]
+    NoReturn,
+    /// A return was asked for: it is decided first.
+    #[error("A return of the order was asked for.")]
+    ReturnRequested,
+    /// It was sent back.
+    #[error("The order was returned.")]
+    Returned,
+    /// It stays with the customer.
+    #[error("The return of the order was declined.")]
+    ReturnDeclined,
 }
 
 /// An order. Fields change by decisions only.
@@ -134,6 +158,18 @@ pub struct Cancelled {
     /// Whether stock and money were held for it.
     pub was_confirmed: bool,
 }
+
+/// The customer wants to send the order back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReturnRequested;
+
+/// The order was sent back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Returned;
+
+/// The order stays with the customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReturnDeclined;
 
 impl Order {
     /// Places an order at the catalogue's prices. What can be known to fail is turned down at once.
@@ -198,7 +234,10 @@ impl Order {
         now: OffsetDateTime,
     ) -> Result<Option<Confirmed>, OrderError> {
         match self.parts.status {
-            Status::Confirmed => Ok(None),
+            Status::Confirmed
+            | Status::ReturnRequested
+            | Status::Returned
+            | Status::ReturnDeclined => Ok(None),
             Status::Cancelled => Err(OrderError::Cancelled),
             Status::Rejected => Err(OrderError::Rejected),
             Status::Pending if !account_active => Err(OrderError::AccountInactive),
@@ -220,7 +259,10 @@ impl Order {
     ) -> Result<Option<Rejected>, OrderError> {
         match self.parts.status {
             Status::Rejected | Status::Cancelled => Ok(None),
-            Status::Confirmed => Err(OrderError::Confirmed),
+            Status::Confirmed
+            | Status::ReturnRequested
+            | Status::Returned
+            | Status::ReturnDeclined => Err(OrderError::Confirmed),
             Status::Pending => {
                 self.parts.rejection = Some(rejection);
                 self.go(Status::Rejected, now);
@@ -232,16 +274,77 @@ impl Order {
     /// Takes the order back. `None` where that was done before.
     ///
     /// # Errors
-    /// [`OrderError::Rejected`].
+    /// It was turned down, or a return of it was asked for.
     pub fn cancel(&mut self, now: OffsetDateTime) -> Result<Option<Cancelled>, OrderError> {
         match self.parts.status {
             Status::Cancelled => Ok(None),
             Status::Rejected => Err(OrderError::Rejected),
+            Status::ReturnRequested => Err(OrderError::ReturnRequested),
+            Status::Returned => Err(OrderError::Returned),
+            Status::ReturnDeclined => Err(OrderError::ReturnDeclined),
             Status::Pending | Status::Confirmed => {
                 let was_confirmed = self.parts.status == Status::Confirmed;
                 self.go(Status::Cancelled, now);
                 Ok(Some(Cancelled { was_confirmed }))
             }
+        }
+    }
+
+    /// Asks to send the order back. `None` where that was done before, also if it was accepted since.
+    ///
+    /// Nothing tells yet when an order arrives: a confirmed one counts as delivered.
+    ///
+    /// # Errors
+    /// The order never was confirmed, was taken back, or its return was declined.
+    pub fn request_return(
+        &mut self,
+        now: OffsetDateTime,
+    ) -> Result<Option<ReturnRequested>, OrderError> {
+        match self.parts.status {
+            Status::ReturnRequested | Status::Returned => Ok(None),
+            Status::Pending => Err(OrderError::NotDelivered),
+            Status::Rejected => Err(OrderError::Rejected),
+            Status::Cancelled => Err(OrderError::Cancelled),
+            Status::ReturnDeclined => Err(OrderError::ReturnDeclined),
+            Status::Confirmed => {
+                self.go(Status::ReturnRequested, now);
+                Ok(Some(ReturnRequested))
+            }
+        }
+    }
+
+    /// Takes the order back from the customer. `None` where that was done before.
+    ///
+    /// # Errors
+    /// [`OrderError::NoReturn`], [`OrderError::ReturnDeclined`].
+    pub fn accept_return(&mut self, now: OffsetDateTime) -> Result<Option<Returned>, OrderError> {
+        match self.parts.status {
+            Status::Returned => Ok(None),
+            Status::ReturnDeclined => Err(OrderError::ReturnDeclined),
+            Status::ReturnRequested => {
+                self.go(Status::Returned, now);
+                Ok(Some(Returned))
+            }
+            _ => Err(OrderError::NoReturn),
+        }
+    }
+
+    /// Leaves the order with the customer. `None` where that was done before.
+    ///
+    /// # Errors
+    /// [`OrderError::NoReturn`], [`OrderError::Returned`].
+    pub fn decline_return(
+        &mut self,
+        now: OffsetDateTime,
+    ) -> Result<Option<ReturnDeclined>, OrderError> {
+        match self.parts.status {
+            Status::ReturnDeclined => Ok(None),
+            Status::Returned => Err(OrderError::Returned),
+            Status::ReturnRequested => {
+                self.go(Status::ReturnDeclined, now);
+                Ok(Some(ReturnDeclined))
+            }
+            _ => Err(OrderError::NoReturn),
         }
     }
 
@@ -418,5 +521,34 @@ mod tests {
         );
         let (mut order, _) = place(&customer(true), &[("unicorn", 1)]);
         assert_eq!(order.cancel(NOW), Err(OrderError::Rejected));
+    }
+
+    #[test]
+    fn a_confirmed_order_is_sent_back_once_and_no_longer_cancelled() {
+        let (mut order, _) = place(&customer(true), &[("mug", 1)]);
+        assert_eq!(order.request_return(NOW), Err(OrderError::NotDelivered));
+        assert_eq!(order.accept_return(NOW), Err(OrderError::NoReturn));
+        order.confirm(true, NOW).expect("pending");
+        assert_eq!(order.request_return(NOW), Ok(Some(ReturnRequested)));
+        assert_eq!(order.request_return(NOW), Ok(None));
+        assert_eq!(order.cancel(NOW), Err(OrderError::ReturnRequested));
+        assert_eq!(order.accept_return(NOW), Ok(Some(Returned)));
+        assert_eq!(order.accept_return(NOW), Ok(None));
+        assert_eq!(order.decline_return(NOW), Err(OrderError::Returned));
+        assert_eq!(order.request_return(NOW), Ok(None));
+        assert!(order.parts().status.is_final());
+    }
+
+    #[test]
+    fn a_declined_return_stays_declined() {
+        let (mut order, _) = place(&customer(true), &[("mug", 1)]);
+        order.confirm(true, NOW).expect("pending");
+        assert_eq!(order.decline_return(NOW), Err(OrderError::NoReturn));
+        order.request_return(NOW).expect("confirmed");
+        assert_eq!(order.decline_return(NOW), Ok(Some(ReturnDeclined)));
+        assert_eq!(order.decline_return(NOW), Ok(None));
+        assert_eq!(order.accept_return(NOW), Err(OrderError::ReturnDeclined));
+        assert_eq!(order.request_return(NOW), Err(OrderError::ReturnDeclined));
+        assert_eq!(order.cancel(NOW), Err(OrderError::ReturnDeclined));
     }
 }

@@ -44,6 +44,7 @@ pub(crate) async fn rejected(tx: &Tx, order: &Order) -> Result<(), Error> {
         order_id: parts.id.to_string(),
         customer_id: parts.customer_id.to_string(),
         rejection: parts.rejection.as_ref().map(message::rejection),
+        ..Default::default()
     };
     outbox::append(tx, &event).await
 }
@@ -55,6 +56,43 @@ pub(crate) async fn cancelled(tx: &Tx, order: &Order, what: Cancelled) -> Result
         order_id: parts.id.to_string(),
         customer_id: parts.customer_id.to_string(),
         was_confirmed: what.was_confirmed,
+        ..Default::default()
+    };
+    outbox::append(tx, &event).await
+}
+
+/// The customer wants to send the order back.
+pub(crate) async fn return_requested(tx: &Tx, order: &Order, reason: &str) -> Result<(), Error> {
+    let parts = order.parts();
+    let event = pb::OrderReturnRequested {
+        order_id: parts.id.to_string(),
+        customer_id: parts.customer_id.to_string(),
+        lines: parts.lines.iter().map(message::line).collect(),
+        total: parts.total.as_ref().map(message::money),
+        reason: reason.to_owned(),
+    };
+    outbox::append(tx, &event).await
+}
+
+/// The order was sent back.
+pub(crate) async fn returned(tx: &Tx, order: &Order) -> Result<(), Error> {
+    let parts = order.parts();
+    let event = pb::OrderReturned {
+        order_id: parts.id.to_string(),
+        customer_id: parts.customer_id.to_string(),
+        lines: parts.lines.iter().map(message::line).collect(),
+        total: parts.total.as_ref().map(message::money),
+    };
+    outbox::append(tx, &event).await
+}
+
+/// The order stays with the customer; the sentence says why.
+pub(crate) async fn return_declined(tx: &Tx, order: &Order, text: &str) -> Result<(), Error> {
+    let parts = order.parts();
+    let event = pb::OrderReturnDeclined {
+        order_id: parts.id.to_string(),
+        customer_id: parts.customer_id.to_string(),
+        message: text.to_owned(),
     };
     outbox::append(tx, &event).await
 }

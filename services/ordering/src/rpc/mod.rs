@@ -15,12 +15,15 @@ use crate::{
     watch::Watchers,
 };
 
+mod accept_return;
 mod cancel_order;
 mod confirm_order;
+mod decline_return;
 mod get_order;
 mod list_orders;
 mod place_order;
 mod reject_order;
+mod request_return;
 mod watch_order;
 
 /// What the handlers work with.
@@ -127,6 +130,36 @@ impl OrderingService for Rpc {
     ) -> Result<Response<pb::RejectOrderResponse>, Status> {
         chassis::rpc::unary(request, |call, message| {
             reject_order::handle(self, call, message)
+        })
+        .await
+    }
+
+    async fn request_return(
+        &self,
+        request: Request<pb::RequestReturnRequest>,
+    ) -> Result<Response<pb::RequestReturnResponse>, Status> {
+        chassis::rpc::unary(request, |call, message| {
+            request_return::handle(self, call, message)
+        })
+        .await
+    }
+
+    async fn accept_return(
+        &self,
+        request: Request<pb::AcceptReturnRequest>,
+    ) -> Result<Response<pb::AcceptReturnResponse>, Status> {
+        chassis::rpc::unary(request, |call, message| {
+            accept_return::handle(self, call, message)
+        })
+        .await
+    }
+
+    async fn decline_return(
+        &self,
+        request: Request<pb::DeclineReturnRequest>,
+    ) -> Result<Response<pb::DeclineReturnResponse>, Status> {
+        chassis::rpc::unary(request, |call, message| {
+            decline_return::handle(self, call, message)
         })
         .await
     }

@@ -171,6 +171,9 @@ fn order(row: Model, lines: Vec<Line>) -> Order {
             Row::Confirmed => Status::Confirmed,
             Row::Rejected => Status::Rejected,
             Row::Cancelled => Status::Cancelled,
+            Row::ReturnRequested => Status::ReturnRequested,
+            Row::Returned => Status::Returned,
+            Row::ReturnDeclined => Status::ReturnDeclined,
         },
         lines,
         total: money(row.currency_code, row.total_minor),
@@ -197,5 +200,8 @@ fn row_status(status: Status) -> Row {
         Status::Confirmed => Row::Confirmed,
         Status::Rejected => Row::Rejected,
         Status::Cancelled => Row::Cancelled,
+        Status::ReturnRequested => Row::ReturnRequested,
+        Status::Returned => Row::Returned,
+        Status::ReturnDeclined => Row::ReturnDeclined,
     }
 }

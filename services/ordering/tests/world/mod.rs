@@ -104,6 +104,7 @@ impl Customer {
     pub(crate) async fn order(&self, order_id: &str) -> Result<pb::Order, Status> {
         let request = pb::GetOrderRequest {
             order_id: order_id.into(),
+            ..Default::default()
         };
         let answer = self.client.clone().get_order(request).await?;
         Ok(answer.into_inner().order.expect("always there"))

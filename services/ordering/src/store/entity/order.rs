@@ -18,6 +18,15 @@ pub enum Status {
     /// Taken back.
     #[sea_orm(string_value = "cancelled")]
     Cancelled,
+    /// The customer wants to send it back.
+    #[sea_orm(string_value = "return_requested")]
+    ReturnRequested,
+    /// Sent back.
+    #[sea_orm(string_value = "returned")]
+    Returned,
+    /// It stays with the customer.
+    #[sea_orm(string_value = "return_declined")]
+    ReturnDeclined,
 }
 
 /// An order without its lines.
