@@ -32,6 +32,9 @@ pub enum Error {
     /// An expression of a trigger failed on an event.
     #[error("{0}")]
     Trigger(String),
+    /// As many sagas are watched as may be.
+    #[error("Too many sagas are watched; ask again later.")]
+    TooManyWatches,
     /// The database failed, or a concurrent change won.
     #[error(transparent)]
     Store(#[from] chassis::db::Error),
@@ -56,6 +59,7 @@ impl Classify for Error {
             Self::NoDefinition(_) | Self::NoSaga(_) => Code::NotFound,
             Self::InputDiffers(_) => Code::AlreadyExists,
             Self::Refused(_) => Code::FailedPrecondition,
+            Self::TooManyWatches => Code::ResourceExhausted,
             Self::Store(error) => error.code(),
         }
     }
@@ -71,6 +75,7 @@ impl Classify for Error {
             Self::Refused(Refused::NotParked) => "SAGA_NOT_PARKED",
             Self::Refused(Refused::Ended) => "SAGA_ENDED",
             Self::Refused(Refused::PastPivot) => "SAGA_PAST_PIVOT",
+            Self::TooManyWatches => "TOO_MANY_WATCHES",
             Self::Store(error) => error.reason(),
         }
     }

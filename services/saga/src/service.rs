@@ -32,7 +32,10 @@ pub async fn service(config: Config, kit: Kit) -> anyhow::Result<Service> {
         kit.name(),
     );
     Ok(kit
-        .grpc(SagaServiceServer::new(Rpc::new(engine.clone())))
+        .grpc(SagaServiceServer::new(Rpc::new(
+            engine.clone(),
+            kit.drain(),
+        )))
         // Consumers of subjects that are known only once definitions are registered.
         .task("triggers", |stop| triggers.run(stop))
         .task("sagas", |stop| engine.run(stop)))

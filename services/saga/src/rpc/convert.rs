@@ -44,6 +44,8 @@ pub(super) fn saga(row: &Model) -> pb::Saga {
         failure,
         create_time: Some(timestamp_us(row.created_at_us)),
         update_time: Some(timestamp_us(row.updated_at_us)),
+        interventions: Vec::new(),
+        current_steps: Vec::new(),
     }
 }
 
@@ -70,6 +72,7 @@ pub(super) fn steps(saga: &Saga, log: &[Record]) -> Vec<pb::StepRun> {
             state: step_state(run).into(),
             attempts: Vec::new(),
             next_attempt_time: next_attempt(run).map(timestamp_us),
+            ..pb::StepRun::default()
         })
         .collect();
     for record in log {

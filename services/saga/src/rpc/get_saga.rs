@@ -5,7 +5,10 @@ use contracts::caravan::saga::v1 as pb;
 use uuid::Uuid;
 
 use super::{Rpc, convert};
-use crate::{error::Error, store};
+use crate::{
+    error::Error,
+    store::{self, entity::saga::Model},
+};
 
 pub(super) async fn handle(
     rpc: &Rpc,
@@ -18,12 +21,16 @@ pub(super) async fn handle(
 
 /// The saga as it stands.
 pub(super) async fn read(rpc: &Rpc, id: Uuid) -> Result<pb::Saga, Error> {
-    let row = store::sagas::find(rpc.engine.db().read(), id)
-        .await?
-        .ok_or(Error::NoSaga(id))?;
+    let row = row(rpc, id).await?;
     let (saga, log) = rpc.engine.load(&row).await?;
     Ok(pb::Saga {
         steps: convert::steps(&saga, &log),
         ..convert::saga(&row)
     })
+}
+
+/// The saga's row.
+pub(super) async fn row(rpc: &Rpc, id: Uuid) -> Result<Model, Error> {
+    let row = store::sagas::find(rpc.engine.db().read(), id).await?;
+    row.ok_or(Error::NoSaga(id))
 }

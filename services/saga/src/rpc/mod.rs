@@ -1,6 +1,11 @@
 //! The rpcs: each method delegates to its file.
 
+use std::sync::Arc;
+
 use contracts::caravan::saga::v1::{self as pb, saga_service_server::SagaService};
+use futures::stream::BoxStream;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::engine::Engine;
@@ -14,17 +19,25 @@ mod list_sagas;
 mod register_definition;
 mod retry_saga;
 mod start_saga;
+mod watch_saga;
 
 /// What the handlers work with.
 #[derive(Clone)]
 pub struct Rpc {
     pub(crate) engine: Engine,
+    /// Cancelled when the service goes: streams end.
+    drain: CancellationToken,
+    watches: Arc<Semaphore>,
 }
 
 impl Rpc {
-    /// The rpcs over this engine.
-    pub fn new(engine: Engine) -> Self {
-        Self { engine }
+    /// The rpcs over this engine; nobody watches a saga once `drain` is cancelled.
+    pub fn new(engine: Engine, drain: CancellationToken) -> Self {
+        Self {
+            engine,
+            drain,
+            watches: Arc::new(Semaphore::new(watch_saga::MAX_WATCHES)),
+        }
     }
 }
 
@@ -108,5 +121,38 @@ impl SagaService for Rpc {
             cancel_saga::handle(self, call, message)
         })
         .await
+    }
+
+    type WatchSagaStream = BoxStream<'static, Result<pb::WatchSagaResponse, Status>>;
+
+    async fn watch_saga(
+        &self,
+        request: Request<pb::WatchSagaRequest>,
+    ) -> Result<Response<Self::WatchSagaStream>, Status> {
+        chassis::rpc::server_stream(request, |call, message| {
+            watch_saga::handle(self, call, message)
+        })
+        .await
+    }
+
+    async fn skip_step(
+        &self,
+        _: Request<pb::SkipStepRequest>,
+    ) -> Result<Response<pb::SkipStepResponse>, Status> {
+        Err(Status::unimplemented("SkipStep"))
+    }
+
+    async fn resolve_step(
+        &self,
+        _: Request<pb::ResolveStepRequest>,
+    ) -> Result<Response<pb::ResolveStepResponse>, Status> {
+        Err(Status::unimplemented("ResolveStep"))
+    }
+
+    async fn signal_saga(
+        &self,
+        _: Request<pb::SignalSagaRequest>,
+    ) -> Result<Response<pb::SignalSagaResponse>, Status> {
+        Err(Status::unimplemented("SignalSaga"))
     }
 }

@@ -169,6 +169,17 @@ pub async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Model>, 
     Ok(Entity::find_by_id(id).one(db).await?)
 }
 
+/// Epoch and records of a saga: what changes with every change of it.
+///
+/// # Errors
+/// The database's own.
+pub async fn version(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<(i64, i32)>, Error> {
+    let query = Entity::find_by_id(id)
+        .select_only()
+        .columns([Column::Epoch, Column::Records]);
+    Ok(query.into_tuple().one(db).await?)
+}
+
 /// The row of a definition's saga with this key.
 ///
 /// # Errors
