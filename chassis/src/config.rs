@@ -8,6 +8,11 @@ use anyhow::{Context as _, bail};
 use http::Uri;
 use secrecy::SecretString;
 
+use crate::{
+    server::Limits,
+    tls::{self, ServiceIds},
+};
+
 /// Longest secret file that is read, in bytes.
 const MAX_SECRET_FILE_BYTES: u64 = 64 * 1024;
 
@@ -57,7 +62,7 @@ pub struct Common {
     )]
     pub nats_url: String,
 
-    /// Where other services are: `catalog=http://127.0.0.1:8092,identity=http://...`.
+    /// Where other services are: `catalog=http://127.0.0.1:8092,identity=https://...`. With `https` both sides show certificates.
     #[arg(long, env = "UPSTREAMS", default_value = "")]
     pub upstreams: Upstreams,
 
@@ -72,6 +77,10 @@ pub struct Common {
     /// The `iss` that access tokens must have.
     #[arg(long, env = "TOKEN_ISSUER", default_value = "caravan")]
     pub token_issuer: String,
+
+    /// Who may connect, and how.
+    #[command(flatten)]
+    pub transport: Transport,
 
     /// Logs, traces and metrics.
     #[command(flatten)]
@@ -109,6 +118,80 @@ impl Common {
             self.client_secret.as_ref(),
             self.client_secret_file.as_ref(),
         )
+    }
+}
+
+/// Settings of connections between services.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Transport {
+    /// This process's certificate chain (PEM). With it the gRPC port speaks TLS and asks callers for theirs.
+    #[arg(long, env = "TLS_CERT", requires_all = ["tls_key", "tls_ca"])]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key (PEM).
+    #[arg(long, env = "TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// The authorities of the other services' certificates (PEM).
+    #[arg(long, env = "TLS_CA", requires = "tls_cert")]
+    pub tls_ca: Option<PathBuf>,
+
+    /// How ids in certificates begin; the service's logical name follows.
+    #[arg(
+        long,
+        env = "SERVICE_ID_PREFIX",
+        default_value = "spiffe://cluster.local/ns/caravan/sa/"
+    )]
+    pub service_id_prefix: String,
+
+    /// A sidecar stands in front of the gRPC port and tells the caller's certificate in `x-forwarded-client-cert`.
+    /// Believed from loopback addresses only.
+    #[arg(long, env = "TRUST_FORWARDED_CLIENT_CERT")]
+    pub trust_forwarded_client_cert: bool,
+
+    /// Most connections to the gRPC port at once; more wait.
+    #[arg(long, env = "MAX_CONNECTIONS", default_value = "4096", value_parser = positive)]
+    pub max_connections: usize,
+
+    /// Most connections from one address at once, loopback excepted; more are closed.
+    #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS", default_value = "512", value_parser = positive)]
+    pub max_connections_per_address: usize,
+}
+
+impl Transport {
+    /// The files of this process's certificate, where it has one.
+    pub fn tls(&self) -> Option<tls::Files> {
+        Some(tls::Files {
+            certificate: self.tls_cert.clone()?,
+            key: self.tls_key.clone()?,
+            authorities: self.tls_ca.clone()?,
+        })
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            connections: self.max_connections,
+            per_address: self.max_connections_per_address,
+        }
+    }
+
+    /// How the sidecar names callers, where one is trusted.
+    pub(crate) fn sidecar(&self) -> Option<ServiceIds> {
+        self.trust_forwarded_client_cert.then(|| self.service_ids())
+    }
+
+    /// How ids in certificates name services.
+    pub fn service_ids(&self) -> ServiceIds {
+        ServiceIds::new(&self.service_id_prefix)
+    }
+}
+
+/// For clap: a number from 1 on.
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".into()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("must be a whole number".into()),
     }
 }
 
@@ -177,10 +260,8 @@ impl FromStr for Upstreams {
             let uri: Uri = url
                 .parse()
                 .with_context(|| format!("`{name}`: `{url}` is not a URL"))?;
-            if uri.scheme_str() != Some("http") || uri.authority().is_none() {
-                bail!(
-                    "`{name}`: `{url}` must be http://host:port (TLS between services is the mesh's)"
-                );
+            if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.authority().is_none() {
+                bail!("`{name}`: `{url}` must be http://host:port or https://host:port");
             }
             if upstreams.insert(name.to_owned(), uri).is_some() {
                 bail!("`{name}` is named twice");
@@ -262,7 +343,7 @@ mod tests {
             ("catalog", "expected `name=http://host:port`"),
             ("cat alog=http://a", "`cat alog` is not a service name"),
             ("catalog=127.0.0.1:80", "must be http://host:port"),
-            ("catalog=https://a:443", "must be http://host:port"),
+            ("catalog=ftp://a:443", "must be http://host:port"),
             ("catalog=http://a,catalog=http://b", "named twice"),
         ] {
             let error = text.parse::<Upstreams>().unwrap_err();

@@ -22,6 +22,7 @@ use crate::{
     service::{GrpcService, Service},
     status,
     telemetry::Metrics,
+    tls::Tls,
 };
 
 /// Logical name of the service that makes tokens.
@@ -43,6 +44,7 @@ struct Shared {
     serving: AtomicBool,
     clients: Clients,
     token: Option<Arc<ServiceToken>>,
+    tls: Option<Arc<Tls>>,
     database: OnceLock<Db>,
     nats: OnceCell<async_nats::Client>,
     metrics: Option<Metrics>,
@@ -52,10 +54,15 @@ impl Kit {
     /// The means of the service `name`. Must be called within a tokio runtime; [`crate::run`] does so.
     ///
     /// # Errors
-    /// The client secret cannot be read, or there is one but no upstream `identity`.
+    /// The client secret or a certificate cannot be read, or there is a secret but no upstream `identity`.
     pub fn new(name: &str, common: &Common, metrics: Option<Metrics>) -> anyhow::Result<Self> {
         status::set_domain(name);
-        let clients = Clients::new(common.upstreams.clone());
+        let transport = &common.transport;
+        let tls = match transport.tls() {
+            Some(files) => Some(Arc::new(Tls::load(files, transport.service_ids())?)),
+            None => None,
+        };
+        let clients = Clients::new(common.upstreams.clone(), tls.clone());
         let token = match common.client_secret()? {
             Some(secret) => Some(Arc::new(ServiceToken::new(
                 name,
@@ -72,6 +79,7 @@ impl Kit {
                 serving: AtomicBool::new(false),
                 clients,
                 token,
+                tls,
                 database: OnceLock::new(),
                 nats: OnceCell::new(),
                 metrics,
@@ -158,6 +166,10 @@ impl Kit {
 
     pub(crate) fn common(&self) -> &Common {
         &self.shared.common
+    }
+
+    pub(crate) fn tls(&self) -> Option<Arc<Tls>> {
+        self.shared.tls.clone()
     }
 
     pub(crate) fn opened_database(&self) -> Option<Db> {

@@ -26,6 +26,7 @@ pub mod status;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;
+pub mod tls;
 mod validate;
 
 pub use call::{Call, Caller, SagaOperation, SagaStep};

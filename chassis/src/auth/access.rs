@@ -1,25 +1,61 @@
 //! Lets a call through by the contract's `access` option, and says who calls.
 
 use axum::{extract::Request, middleware::Next, response::Response};
-use contracts::caravan::options::v1::Access;
+use contracts::caravan::options::v1::Access as Rule;
 use http::{HeaderMap, header::AUTHORIZATION};
 use secrecy::SecretString;
 use tonic::{Code, Status};
 
-use super::verifier::{Verifier, VerifyError};
-use crate::{call::Caller, context, methods, server::answer, status};
+use super::{
+    forwarded,
+    verifier::{Verifier, VerifyError},
+};
+use crate::{
+    call::Caller,
+    context, methods,
+    server::{Peer, answer},
+    status,
+    tls::ServiceIds,
+};
+
+/// What says who calls.
+#[derive(Clone)]
+pub(crate) struct Access {
+    /// Checks tokens.
+    pub(crate) verifier: Verifier,
+    /// How a sidecar in front names callers, where one is trusted.
+    pub(crate) sidecar: Option<ServiceIds>,
+}
+
+impl Access {
+    /// The service at the other end, by its certificate.
+    fn service(&self, request: &Request) -> Option<String> {
+        let peer = request.extensions().get::<Peer>()?;
+        if let Some(service) = &peer.service {
+            return Some(service.to_string());
+        }
+        let ids = self.sidecar.as_ref()?;
+        // The sidecar is in the same pod: from elsewhere the header is anybody's.
+        if !peer.address.ip().is_loopback() {
+            return None;
+        }
+        ids.service_of(forwarded::id(request.headers())?)
+    }
+}
 
 /// The layer: who calls goes into the request's extensions as [`Caller`].
-pub(crate) async fn layer(verifier: Verifier, mut request: Request, next: Next) -> Response {
-    let access =
-        methods::get(request.uri().path()).and_then(|method| method.policy.access.as_ref());
-    let caller = match access {
+pub(crate) async fn layer(access: Access, mut request: Request, next: Next) -> Response {
+    let rule = methods::get(request.uri().path()).and_then(|method| method.policy.access.as_ref());
+    let caller = match rule {
         // Health and reflection, which are everybody's; and what nobody serves, which the router refuses.
         None => Caller::Anonymous,
-        Some(access) => match admit(&verifier, access, request.headers()).await {
-            Ok(caller) => caller,
-            Err(status) => return answer(&status),
-        },
+        Some(rule) => {
+            let service = access.service(&request);
+            match admit(&access.verifier, rule, service, request.headers()).await {
+                Ok(caller) => caller,
+                Err(status) => return answer(&status),
+            }
+        }
     };
     let user_token = match (&caller, bearer(request.headers())) {
         (Caller::User { .. }, Ok(Some(token))) => Some(SecretString::from(token)),
@@ -33,19 +69,21 @@ pub(crate) async fn layer(verifier: Verifier, mut request: Request, next: Next) 
     context::scope(context, next.run(request)).await
 }
 
-/// Who calls, where the rules let them.
+/// Who calls, where the rules let them: `service` is whom the connection shows.
 async fn admit(
     verifier: &Verifier,
-    access: &Access,
+    rule: &Rule,
+    service: Option<String>,
     headers: &HeaderMap,
 ) -> Result<Caller, Status> {
     let caller = match bearer(headers) {
-        Ok(None) => Ok(Caller::Anonymous),
+        // A token says more than the connection: the service may speak for a user.
+        Ok(None) => Ok(service.map_or(Caller::Anonymous, |name| Caller::Service { name })),
         Ok(Some(token)) => verifier.verify(token).await,
         Err(error) => Err(error),
     };
     match caller {
-        Ok(caller) if is_admitted(access, &caller) => Ok(caller),
+        Ok(caller) if is_admitted(rule, &caller) => Ok(caller),
         Ok(Caller::Anonymous) => Err(status::with_reason(
             Code::Unauthenticated,
             "TOKEN_MISSING",
@@ -60,7 +98,7 @@ async fn admit(
             ))
         }
         // Who may call without a token may also call with a stale one, e.g. to log in again.
-        Err(_) if access.public => Ok(Caller::Anonymous),
+        Err(_) if rule.public => Ok(Caller::Anonymous),
         Err(error) => {
             tracing::info!(
                 error = &error as &dyn std::error::Error,
@@ -72,15 +110,13 @@ async fn admit(
 }
 
 /// Grants add up: any of them lets a caller in.
-fn is_admitted(access: &Access, caller: &Caller) -> bool {
+fn is_admitted(rule: &Rule, caller: &Caller) -> bool {
     match caller {
-        Caller::Anonymous => access.public,
+        Caller::Anonymous => rule.public,
         Caller::User { roles, .. } => {
-            access.public
-                || access.signed_in
-                || access.roles.iter().any(|role| roles.contains(role))
+            rule.public || rule.signed_in || rule.roles.iter().any(|role| roles.contains(role))
         }
-        Caller::Service { .. } => access.public || access.services,
+        Caller::Service { .. } => rule.public || rule.services,
     }
 }
 
@@ -118,10 +154,10 @@ mod tests {
         let service = Caller::Service {
             name: "saga".into(),
         };
-        let admins_and_services = Access {
+        let admins_and_services = Rule {
             roles: vec!["admin".into()],
             services: true,
-            ..Access::default()
+            ..Rule::default()
         };
         assert!(is_admitted(&admins_and_services, &service));
         assert!(is_admitted(
@@ -131,14 +167,14 @@ mod tests {
         assert!(!is_admitted(&admins_and_services, &user(&["customer"])));
         assert!(!is_admitted(&admins_and_services, &Caller::Anonymous));
 
-        let signed_in = Access {
+        let signed_in = Rule {
             signed_in: true,
-            ..Access::default()
+            ..Rule::default()
         };
         assert!(is_admitted(&signed_in, &user(&[])));
         assert!(!is_admitted(&signed_in, &service));
 
-        let nobody = Access::default();
+        let nobody = Rule::default();
         assert!(!is_admitted(&nobody, &user(&["admin"])) && !is_admitted(&nobody, &service));
     }
 

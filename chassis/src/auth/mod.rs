@@ -1,6 +1,7 @@
 //! Who calls, and whether they may: tokens of users and services, checked in every service itself.
 
 pub(crate) mod access;
+mod forwarded;
 mod keys;
 mod seen;
 pub(crate) mod service_token;

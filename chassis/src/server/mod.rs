@@ -1,11 +1,12 @@
 //! The gRPC server: its limits, and the one stack of layers that every call goes through.
 
+mod accept;
 pub(crate) mod deadline;
 mod observe;
 mod panic;
 mod reflection;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     middleware::from_fn,
@@ -13,17 +14,17 @@ use axum::{
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Status,
-    service::Routes,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::{Status, service::Routes, transport::Server};
 use tower::ServiceBuilder;
 
+pub(crate) use accept::{Limits, Peer};
 pub(crate) use observe::{REQUEST_ID, TRACEPARENT};
 pub(crate) use reflection::add as add_reflection;
 
-use crate::auth::{Verifier, access};
+use crate::{
+    auth::access::{self, Access},
+    tls::Tls,
+};
 
 /// Most calls at once on one connection.
 const MAX_CONCURRENT_STREAMS: u32 = 1024;
@@ -50,8 +51,10 @@ const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// The transport failed.
 pub(crate) async fn serve(
     listener: TcpListener,
+    limits: Limits,
+    tls: Option<Arc<Tls>>,
     routes: Routes,
-    verifier: Verifier,
+    access: Access,
     closing: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let streams = closing.clone();
@@ -69,7 +72,7 @@ pub(crate) async fn serve(
         .layer(from_fn(deadline::layer))
         // Last: what is below may trust the caller.
         .layer(from_fn(move |request, next| {
-            access::layer(verifier.clone(), request, next)
+            access::layer(access.clone(), request, next)
         }))
         .service(routes.prepare().into_axum_router());
 
@@ -84,8 +87,7 @@ pub(crate) async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .serve_with_incoming_shutdown(
             stack,
-            // Small messages must not wait for the acknowledgement of the last packet.
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            accept::connections(listener, limits, tls),
             closing.cancelled_owned(),
         )
         .await

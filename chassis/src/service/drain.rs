@@ -28,8 +28,10 @@ impl Bound {
         let closing = CancellationToken::new();
         let mut calls = tokio::spawn(server::serve(
             self.grpc,
+            self.kit.common().transport.limits(),
+            self.kit.tls(),
             self.routes,
-            self.verifier,
+            self.access,
             closing.clone(),
         ));
         self.kit.set_serving();

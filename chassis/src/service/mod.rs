@@ -12,7 +12,7 @@ use tonic::{body::Body, server::NamedService, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    auth::{KeySource, RemoteKeys, Verifier},
+    auth::{KeySource, RemoteKeys, Verifier, access::Access},
     events::Consumer,
     kit::Kit,
     methods,
@@ -152,6 +152,7 @@ impl Service {
         };
         self.add_background_work(&verifier).await?;
         let common = self.kit.common();
+        let sidecar = common.transport.sidecar();
         let grpc = listen("GRPC_ADDR", common.grpc_addr).await?;
         let admin = listen("ADMIN_ADDR", common.admin_addr).await?;
         let health = HealthReporter::new();
@@ -169,7 +170,7 @@ impl Service {
             grpc,
             admin,
             routes,
-            verifier,
+            access: Access { verifier, sidecar },
             health,
             names: self.names,
             readiness: self.readiness,
@@ -184,6 +185,12 @@ impl Service {
             refreshed.keep_fresh(stop).await;
             Ok(())
         }));
+        if let Some(tls) = self.kit.tls() {
+            self.tasks.push(task("certificates", |stop| async move {
+                tls.keep_fresh(stop).await;
+                Ok(())
+            }));
+        }
         // Without keys every call with a token would be refused: not before the first answer of identity.
         let checked = verifier.clone();
         self.readiness = std::mem::take(&mut self.readiness).when("keys", move || {
@@ -249,7 +256,7 @@ pub struct Bound {
     grpc: TcpListener,
     admin: TcpListener,
     routes: Routes,
-    verifier: Verifier,
+    access: Access,
     health: HealthReporter,
     names: Vec<&'static str>,
     readiness: Readiness,
