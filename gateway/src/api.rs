@@ -4,8 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use chassis::config::Upstreams;
-use contracts::policy::{self, MethodPolicy};
+use contracts::{
+    caravan::options::v1::HeaderField,
+    policy::{self, MethodPolicy},
+};
 use http::{StatusCode, uri::PathAndQuery};
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use transcode::TextTemplate;
@@ -13,7 +15,8 @@ use transcode::TextTemplate;
 use crate::{
     openapi,
     policy::{Policies, Rules},
-    upstream::Upstream,
+    source::Contract,
+    upstream::{Directory, Upstream},
 };
 
 /// Everything that requests need of one set of descriptors.
@@ -41,6 +44,8 @@ pub struct Method {
     pub location: Option<TextTemplate>,
     /// Where the rpc is served; `None` where no upstream is configured for its service.
     pub upstream: Option<Arc<Upstream>>,
+    /// Whether the contract says that a call made twice does no more than one made once.
+    pub idempotent: bool,
     /// Whether the rpc answers with a stream.
     pub server_streaming: bool,
     /// Whether the rpc is called with a stream.
@@ -48,37 +53,29 @@ pub struct Method {
 }
 
 impl Api {
-    /// Compiles the routes of `pool` and finds each service's upstream by its logical name.
+    /// Compiles the routes of a contract and finds each service's upstream.
     ///
     /// # Errors
     /// A rule or option of the contract that is wrong, with the method's name.
     pub fn compile(
-        pool: &DescriptorPool,
-        upstreams: &Upstreams,
+        contract: &Contract,
+        upstreams: &Directory,
         policies: &Policies,
     ) -> anyhow::Result<Self> {
-        let rest = transcode::Api::compile(pool)?;
-        let connected: Vec<_> = upstreams
-            .iter()
-            .map(|(name, uri)| (name, Arc::new(Upstream::new(name, uri.clone()))))
-            .collect();
+        let rest = transcode::Api::compile(&contract.pool)?;
         let methods = rest.methods().iter().map(|method| {
             let descriptor = &method.descriptor;
-            let name = logical_name(descriptor);
-            let upstream = connected.iter().find(|(logical, _)| *logical == name);
-            Self::method(
-                &rest,
-                method,
-                upstream.map(|(_, upstream)| upstream.clone()),
-                policies,
-            )
-            .with_context(|| descriptor.full_name().to_owned())
+            let service = descriptor.parent_service();
+            let home = contract.homes.get(service.full_name());
+            let upstream = upstreams.find(&service, home);
+            Self::method(&rest, method, upstream, policies)
+                .with_context(|| descriptor.full_name().to_owned())
         });
         let methods = methods.collect::<anyhow::Result<_>>()?;
         Ok(Self {
             rest,
             methods,
-            pool: pool.clone(),
+            pool: contract.pool.clone(),
             openapi: OnceLock::new(),
         })
     }
@@ -113,6 +110,7 @@ impl Api {
             success,
             location,
             upstream,
+            idempotent: is_idempotent(&method.descriptor),
             server_streaming: method.descriptor.is_server_streaming(),
             client_streaming: method.descriptor.is_client_streaming(),
         })
@@ -128,6 +126,11 @@ impl Api {
         &self.methods[binding.method_index()]
     }
 
+    /// Every rpc, in the order of [`transcode::Api::methods`].
+    pub fn methods(&self) -> &[Method] {
+        &self.methods
+    }
+
     /// The OpenAPI document of these routes.
     pub fn openapi(&self) -> Bytes {
         let document = || Bytes::from(openapi::document(&self.pool, &self.rest).to_string());
@@ -135,15 +138,28 @@ impl Api {
     }
 }
 
-/// `<service>` of package `caravan.<service>.v1`: the last part of the package that is no version.
-fn logical_name(method: &MethodDescriptor) -> &str {
-    let package = method.parent_service().package_name();
-    let is_version = |part: &str| {
-        let digits = part.strip_prefix('v').unwrap_or_default();
-        digits.starts_with(|c: char| c.is_ascii_digit())
+/// Headers that the contract lets fill fields of the request.
+fn header_fields(method: &MethodDescriptor) -> Vec<transcode::HeaderField> {
+    let fields = policy::of_method(method).rest.header_fields;
+    let field = |of: HeaderField| transcode::HeaderField {
+        header: of.header,
+        field: of.field,
     };
-    package
-        .rsplit('.')
-        .find(|part| !is_version(part))
-        .unwrap_or_default()
+    fields.into_iter().map(field).collect()
+}
+
+impl Method {
+    /// Whether a call may be made again where nobody knows whether the first one arrived: by what the contract says of
+    /// the rpc, by the HTTP method, or because the service tells repetitions by their key.
+    pub(crate) fn is_repeatable(&self, verb: &http::Method, has_key: bool) -> bool {
+        let keyed = has_key && self.policy.idempotency != Idempotency::Unspecified;
+        self.idempotent || verb.is_safe() || keyed
+    }
+}
+
+/// The standard option `idempotency_level`: NO_SIDE_EFFECTS or IDEMPOTENT.
+fn is_idempotent(method: &MethodDescriptor) -> bool {
+    let options = method.options();
+    let level = options.get_field_by_name("idempotency_level");
+    level.and_then(|level| level.as_enum_number()).is_some_and(|level| level > 0)
 }

@@ -44,7 +44,14 @@ pub(crate) async fn answer(
         );
         Problem::of_status(&Status::unavailable())
     })?;
-    let call = upstream.call(&method.path, metadata(&exchange, times), framed);
+    let metadata = || metadata(&exchange, times);
+    let has_key = exchange.head.headers.contains_key(headers::IDEMPOTENCY_KEY);
+    let call = upstream.call(upstream::Call {
+        path: &method.path,
+        metadata: &metadata,
+        framed,
+        repeatable: method.is_repeatable(&exchange.head.method, has_key),
+    });
     let Some(format) = format else {
         let call = async { call.await?.only().await };
         let message = within(deadline, call).await?;
@@ -122,10 +129,12 @@ async fn message(
             "the body must be application/json in UTF-8",
         ));
     }
+    let fields = header_fields(found, headers)?;
     let input = Input {
         query: exchange.head.uri.query().unwrap_or_default(),
         body: &body,
         content_type: content_type.unwrap_or_default(),
+        headers: &fields,
     };
     with_scratch(|scratch| {
         upstream::open_frame(&mut scratch.buffer);
@@ -138,6 +147,24 @@ async fn message(
         upstream::frame(&mut scratch.buffer);
         Ok(Bytes::copy_from_slice(&scratch.buffer))
     })
+}
+
+/// The headers that the contract lets fill fields. Allocates nothing for routes without any.
+fn header_fields<'h>(
+    found: &Found<'h, '_>,
+    headers: &'h HeaderMap,
+) -> Result<Vec<(&'h str, &'h str)>, Problem> {
+    let mut fields = Vec::new();
+    for (name, _) in found.binding().headers() {
+        for value in headers.get_all(name) {
+            let value = std::str::from_utf8(value.as_bytes()).map_err(|_| {
+                let detail = format!("the header {name} is not UTF-8");
+                Problem::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", detail)
+            })?;
+            fields.push((name, value));
+        }
+    }
+    Ok(fields)
 }
 
 async fn within<T>(

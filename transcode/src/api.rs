@@ -3,7 +3,8 @@
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
 use crate::{
-    Binding, Body, BuildError, Encoder, Input, InputError, MessageId, OutputError, Printer, Schema,
+    Binding, Body, BuildError, Encoder, HeaderField, Input, InputError, MessageId, OutputError,
+    Printer, Schema,
     route::{Lookup, Routes},
     rule,
 };
@@ -58,6 +59,17 @@ impl Api {
     /// # Errors
     /// The first rule that is wrong or clashes with another, with the names of both methods.
     pub fn compile(pool: &DescriptorPool) -> Result<Self, BuildError> {
+        Self::compile_with(pool, |_| Vec::new())
+    }
+
+    /// As [`Self::compile`]; `headers` says which headers fill fields of a method's request.
+    ///
+    /// # Errors
+    /// As [`Self::compile`], and where a header names a field that it cannot fill.
+    pub fn compile_with(
+        pool: &DescriptorPool,
+        headers: impl Fn(&MethodDescriptor) -> Vec<HeaderField>,
+    ) -> Result<Self, BuildError> {
         let mut api = Self {
             schema: Schema::compile(pool),
             methods: Vec::new(),
@@ -66,13 +78,18 @@ impl Api {
         };
         for service in pool.services() {
             for method in service.methods() {
-                api.add(method)?;
+                let headers = headers(&method);
+                api.add(method, &headers)?;
             }
         }
         Ok(api)
     }
 
-    fn add(&mut self, descriptor: MethodDescriptor) -> Result<(), BuildError> {
+    fn add(
+        &mut self,
+        descriptor: MethodDescriptor,
+        headers: &[HeaderField],
+    ) -> Result<(), BuildError> {
         let name = descriptor.full_name().to_owned();
         let fault = |problem: String| BuildError::Rule {
             method: name.clone(),
@@ -87,8 +104,13 @@ impl Api {
         let (request, response) = (id(descriptor.input())?, id(descriptor.output())?);
         let index = self.methods.len();
         for rule in rule::of_method(&descriptor).map_err(fault)? {
-            let (binding, template) =
-                Binding::compile(&self.schema, (index, &name), request, response, &rule)?;
+            let (binding, template) = Binding::compile(
+                &self.schema,
+                (index, &name),
+                (request, response),
+                &rule,
+                headers,
+            )?;
             self.routes
                 .insert(&template, &rule.verb, self.bindings.len())
                 .map_err(|other| {
@@ -167,6 +189,12 @@ impl Binding {
     /// Dotted names of the fields that the path sets.
     pub fn path_fields(&self) -> impl Iterator<Item = &str> {
         self.variables.iter().map(|variable| &*variable.name)
+    }
+
+    /// Names of the headers that fill fields, in lower case, with the dotted proto names of these fields.
+    pub fn headers(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        let headers = self.headers.iter();
+        headers.map(|header| (&*header.name, &*header.field))
     }
 
     /// What the body fills.

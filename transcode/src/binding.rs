@@ -2,10 +2,11 @@
 
 use crate::{
     BuildError, Encoder, InputError, MessageId, Schema, Source,
-    bound::{self, Bound, FieldPath},
-    json_in::is_text,
-    path, query,
-    rule::Rule,
+    bound::{self, Bound, FieldPath, Step},
+    header::{self, Header},
+    path,
+    query::{self, Taken},
+    rule::{HeaderField, Rule},
     schema::{Form, Kind, Shape},
     template::{self, Template},
     wire::{self, put_bytes},
@@ -32,6 +33,8 @@ pub struct Input<'a> {
     pub body: &'a [u8],
     /// Only used for a `google.api.HttpBody`.
     pub content_type: &'a str,
+    /// Names and values of headers that fill fields; others are ignored. See [`Binding::headers`].
+    pub headers: &'a [(&'a str, &'a str)],
 }
 
 /// A route of a method.
@@ -41,6 +44,7 @@ pub struct Binding {
     pub(crate) verb: Box<str>,
     pub(crate) template: Box<str>,
     pub(crate) variables: Vec<Variable>,
+    pub(crate) headers: Vec<Header>,
     pub(crate) request: MessageId,
     pub(crate) body: Body,
     /// The body is a `google.api.HttpBody`.
@@ -72,9 +76,9 @@ impl Binding {
     pub(crate) fn compile(
         schema: &Schema,
         method: (usize, &str),
-        request: MessageId,
-        response: MessageId,
+        (request, response): (MessageId, MessageId),
         rule: &Rule,
+        headers: &[HeaderField],
     ) -> Result<(Self, Template), BuildError> {
         let fault = |problem: String| BuildError::Rule {
             method: method.1.to_owned(),
@@ -82,6 +86,8 @@ impl Binding {
         };
         let template = template::parse(&rule.template).map_err(fault)?;
         let variables = variables(schema, request, &template).map_err(fault)?;
+        let in_path = variables.iter().map(|variable| &variable.path);
+        let headers = header::compile(schema, request, headers, in_path).map_err(fault)?;
         let message = schema.message(request);
         let body = match rule.body.as_str() {
             "" => Body::None,
@@ -123,6 +129,7 @@ impl Binding {
             verb: rule.verb.as_str().into(),
             template: rule.template.as_str().into(),
             variables,
+            headers,
             request,
             body,
             raw_body: is_raw(body_message),
@@ -144,28 +151,43 @@ impl Binding {
         encoder: &mut Encoder,
         out: &mut Vec<u8>,
     ) -> Result<(), InputError> {
-        let has_body = self.raw_body || !input.body.trim_ascii().is_empty();
-        let mut masked = false;
-        match self.body {
-            Body::None if has_body => return Err(InputError::new("must be empty")),
-            Body::Field(index) => {
-                masked = self.mask.is_some_and(|mask| mask != index) && has_body;
-                self.encode_field(schema, index, input, encoder, out, (has_body, masked))?;
-            }
-            Body::All if self.raw_body => put_http_body(out, input),
-            Body::All if has_body => {
-                encoder.whole(schema, self.request, &self.bound, input.body, out)?;
-            }
-            Body::All | Body::None => {}
-        }
+        let with_headers;
+        let bound = if self.headers.is_empty() || input.headers.is_empty() {
+            &self.bound
+        } else {
+            with_headers = header::bound(&self.headers, input.headers, &self.bound);
+            &with_headers
+        };
+        let masked = self.encode_body(schema, bound, input, encoder, out)?;
         for variable in &self.variables {
             variable
                 .encode(schema, path, encoder.lenient, out)
                 .map_err(|error| error.in_field(&variable.json_name).of_source(Source::Path))?;
         }
-        let sets_mask = query::encode(self, schema, input.query, has_body, encoder.lenient, out)
-            .map_err(|error| error.of_source(Source::Query))?;
-        if let Some(mask) = self.mask.filter(|_| masked && !sets_mask) {
+        let mut taken = Taken::default();
+        if !(input.query.is_empty() && input.headers.is_empty()) {
+            for variable in &self.variables {
+                taken.fix(&*variable.path);
+            }
+            header::encode(
+                schema,
+                &self.headers,
+                input.headers,
+                encoder.lenient,
+                &mut taken,
+                out,
+            )
+            .map_err(|error| error.of_source(Source::Header))?;
+            if let Body::Field(field) = self.body
+                && self.has_body(input)
+            {
+                let message = self.request;
+                taken.fix(vec![Step { message, field }]);
+            }
+            query::encode(self, schema, input.query, encoder.lenient, &mut taken, out)
+                .map_err(|error| error.of_source(Source::Query))?;
+        }
+        if let Some(mask) = self.mask.filter(|mask| masked && !taken.touches(*mask)) {
             encoder
                 .mask
                 .put(out, schema.message(self.request).field(mask).number);
@@ -173,29 +195,52 @@ impl Binding {
         Ok(())
     }
 
-    fn encode_field(
+    /// White space is no body, but for a `google.api.HttpBody`.
+    fn has_body(&self, input: &Input<'_>) -> bool {
+        self.raw_body || !input.body.trim_ascii().is_empty()
+    }
+
+    /// Appends what the body sets. Returns whether the encoder has gathered a mask on the way.
+    fn encode_body(
         &self,
         schema: &Schema,
-        index: u16,
+        bound: &Bound,
         input: &Input<'_>,
         encoder: &mut Encoder,
         out: &mut Vec<u8>,
-        (has_body, masked): (bool, bool),
-    ) -> Result<(), InputError> {
-        let field = schema.message(self.request).field(index);
-        if self.raw_body {
-            wire::put_tag(out, field.number, wire::LEN);
-            let start = wire::open_length(out);
-            put_http_body(out, input);
-            wire::close_length(out, start);
-        } else if has_body {
-            let parts = match self.bound.find(index) {
-                bound::Set::InParts(parts) => Some(parts),
-                _ => None,
-            };
-            encoder.field(schema, field, parts, input.body, out, masked)?;
+    ) -> Result<bool, InputError> {
+        let has_body = self.has_body(input);
+        match self.body {
+            Body::None if has_body => Err(InputError::new("must be empty")),
+            Body::All if self.raw_body => {
+                put_http_body(out, input);
+                Ok(false)
+            }
+            Body::All if has_body => {
+                encoder.whole(schema, self.request, bound, input.body, out)?;
+                Ok(false)
+            }
+            Body::Field(index) if self.raw_body => {
+                let field = schema.message(self.request).field(index);
+                wire::put_tag(out, field.number, wire::LEN);
+                let start = wire::open_length(out);
+                put_http_body(out, input);
+                wire::close_length(out, start);
+                Ok(false)
+            }
+            Body::Field(index) if has_body => {
+                let field = schema.message(self.request).field(index);
+                let parts = match bound.find(index) {
+                    bound::Set::No => None,
+                    bound::Set::InParts(parts) => Some(parts),
+                    bound::Set::Whole => return Err(InputError::new("is set by a header already")),
+                };
+                let masked = self.mask.is_some_and(|mask| mask != index);
+                encoder.field(schema, field, parts, input.body, out, masked)?;
+                Ok(masked)
+            }
+            Body::All | Body::Field(_) | Body::None => Ok(false),
         }
-        Ok(())
     }
 
     /// Whether the body fills `field` of the request, so that no query parameter may.
@@ -205,10 +250,6 @@ impl Binding {
             Body::All => true,
             Body::Field(index) => index == field,
         }
-    }
-
-    pub(crate) fn mask_field(&self) -> Option<u16> {
-        self.mask
     }
 }
 
@@ -243,12 +284,7 @@ fn variables(
         let last = path.last().ok_or("a variable has no field")?;
         let field = schema.message(last.message).field(last.field);
         let singular = matches!(field.shape, Shape::Implicit | Shape::Explicit);
-        let textual = match field.kind {
-            Kind::Message(id) => is_text(schema.message(id).form),
-            Kind::Group(_) => false,
-            _ => true,
-        };
-        if !singular || !textual {
+        if !singular || !query::is_textual(schema, field) {
             return Err(format!("{:?} cannot stand in a path", capture.field_path));
         }
         variables.push(Variable {

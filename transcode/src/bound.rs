@@ -1,6 +1,9 @@
 //! Which fields a request's path has already set, as a tree that is walked along with the body.
 
-use crate::schema::{Kind, Message, MessageId, Schema, Shape};
+use crate::{
+    MAX_DEPTH,
+    schema::{Kind, Message, MessageId, Schema, Shape},
+};
 
 /// One step from a message to one of its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +16,7 @@ pub(crate) struct Step {
 pub(crate) type FieldPath = Box<[Step]>;
 
 /// Fields of one message, each set whole or in parts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Bound(Vec<(u16, Option<Bound>)>);
 
 /// How a field is set.
@@ -54,6 +57,9 @@ pub(crate) fn resolve(schema: &Schema, root: MessageId, path: &str) -> Result<Fi
     let mut steps = Vec::new();
     let mut inside = Some(root);
     for name in path.split('.') {
+        if steps.len() > MAX_DEPTH as usize {
+            return Err(format!("is nested deeper than {MAX_DEPTH} levels"));
+        }
         let Some(message) = inside else {
             return Err(format!("{path:?} goes on after a field without parts"));
         };

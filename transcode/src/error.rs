@@ -36,6 +36,8 @@ pub enum Source {
     Path,
     /// The query.
     Query,
+    /// A header that fills a field: see [`HeaderField`](crate::HeaderField).
+    Header,
 }
 
 impl fmt::Display for Source {
@@ -44,6 +46,7 @@ impl fmt::Display for Source {
             Self::Body => "body",
             Self::Path => "path",
             Self::Query => "query",
+            Self::Header => "header",
         })
     }
 }

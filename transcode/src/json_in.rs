@@ -187,7 +187,7 @@ impl<'r> Run<'r> {
         let parts = match bound.map_or(Set::No, |bound| bound.find(index)) {
             Set::No => None,
             Set::InParts(parts) => Some(parts),
-            Set::Whole => return Err(InputError::new("is set by the path already")),
+            Set::Whole => return Err(InputError::new("is set by the path or a header already")),
         };
         let entered = self.mask.as_mut().map(|mask| mask.enter(field));
         self.value_of(field, parts, depth)?;

@@ -34,6 +34,7 @@ mod bound;
 mod cursor;
 mod error;
 mod extract;
+mod header;
 mod json_in;
 mod json_out;
 mod mask;
@@ -55,6 +56,7 @@ pub use error::{BuildError, InputError, OutputError, Source};
 pub use extract::TextTemplate;
 pub use json_in::Encoder;
 pub use json_out::{PrintOptions, Printer};
+pub use rule::HeaderField;
 pub use schema::{MessageId, Schema};
 pub use wire::{HttpBody, http_body};
 

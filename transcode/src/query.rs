@@ -4,40 +4,25 @@ use std::borrow::Cow;
 
 use crate::{
     Binding, InputError, MAX_QUERY_PARAMETERS, Schema,
-    bound::{self, FieldPath, Step},
+    bound::{self, Step},
     json_in::{is_text, put_text},
     path,
     scalar::{self, Written},
-    schema::{Kind, Shape},
+    schema::{Field, Kind, Shape},
     wire,
 };
 
 type Result<T> = std::result::Result<T, InputError>;
 
-/// Appends the fields that the parameters set. Returns whether one of them sets the update mask.
+/// Appends the fields that the parameters set, and notes them in `taken`.
 pub(crate) fn encode(
     binding: &Binding,
     schema: &Schema,
     query: &str,
-    has_body: bool,
     lenient: bool,
+    taken: &mut Taken<'_>,
     out: &mut Vec<u8>,
-) -> Result<bool> {
-    if query.is_empty() {
-        return Ok(false);
-    }
-    let mut taken: Vec<Cow<'_, [Step]>> = binding
-        .variables
-        .iter()
-        .map(|variable| Cow::Borrowed(&*variable.path))
-        .collect();
-    if let crate::Body::Field(field) = binding.body
-        && has_body
-    {
-        let message = binding.request;
-        taken.push(Cow::Owned(vec![Step { message, field }]));
-    }
-    let mut sets_mask = false;
+) -> Result<()> {
     for (count, pair) in query.split('&').filter(|pair| !pair.is_empty()).enumerate() {
         if count >= MAX_QUERY_PARAMETERS {
             return Err(InputError::new(format!(
@@ -46,11 +31,10 @@ pub(crate) fn encode(
         }
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = form_decode(name)?;
-        let set = parameter(binding, schema, &name, value, lenient, &mut taken, out)
+        parameter(binding, schema, &name, value, lenient, taken, out)
             .map_err(|error| error.in_field(&json_path(schema, binding, &name)))?;
-        sets_mask |= set;
     }
-    Ok(sets_mask)
+    Ok(())
 }
 
 fn parameter(
@@ -59,13 +43,13 @@ fn parameter(
     name: &str,
     value: &str,
     lenient: bool,
-    taken: &mut Vec<Cow<'_, [Step]>>,
+    taken: &mut Taken<'_>,
     out: &mut Vec<u8>,
-) -> Result<bool> {
+) -> Result<()> {
     let value = form_decode(value)?;
     let path = match bound::resolve(schema, binding.request, name) {
         Ok(path) => path,
-        Err(_) if lenient => return Ok(false),
+        Err(_) if lenient => return Ok(()),
         Err(_) => return Err(InputError::new("is not known")),
     };
     let first = path[0].field;
@@ -76,54 +60,75 @@ fn parameter(
     }
     let last = path[path.len() - 1];
     let field = schema.message(last.message).field(last.field);
-    let textual = match field.kind {
-        Kind::Message(id) => is_text(schema.message(id).form),
-        Kind::Group(_) => false,
-        _ => true,
-    };
-    if !textual || field.shape == Shape::Map {
+    if !is_textual(schema, field) {
         return Err(InputError::new("cannot stand in a query"));
     }
     let repeated = matches!(field.shape, Shape::List { .. });
-    check(schema, taken, &path, repeated)?;
+    taken.check(schema, &path, repeated)?;
     put_path(out, schema, &path, &value, lenient)?;
-    if !taken.iter().any(|other| **other == *path) {
-        taken.push(Cow::Owned(path.into_vec()));
-    }
-    Ok(binding.mask_field() == Some(first))
-}
-
-/// Refuses a path that sets what another has set, or another field of the same oneof.
-fn check(
-    schema: &Schema,
-    taken: &[Cow<'_, [Step]>],
-    path: &FieldPath,
-    repeated: bool,
-) -> Result<()> {
-    for other in taken {
-        let common = other
-            .iter()
-            .zip(path.iter())
-            .take_while(|(a, b)| a == b)
-            .count();
-        match (other.get(common), path.get(common)) {
-            (Some(a), Some(b)) => {
-                let message = schema.message(a.message);
-                let (a, b) = (message.field(a.field), message.field(b.field));
-                if let Some(oneof) = b.oneof.filter(|_| a.oneof == b.oneof) {
-                    let (name, _) = &message.oneofs[usize::from(oneof)];
-                    return Err(InputError::new(format!(
-                        "{:?} is set already, and only one of {name:?} may be",
-                        a.json_name
-                    )));
-                }
-            }
-            (None, None) if repeated => {}
-            (None, None) => return Err(InputError::new("is set twice")),
-            _ => return Err(InputError::new("is set twice, once in part")),
-        }
+    if !taken.paths.iter().any(|other| **other == *path) {
+        taken.paths.push(Cow::Owned(path.into_vec()));
     }
     Ok(())
+}
+
+/// Whether text can stand for one value of the field.
+pub(crate) fn is_textual(schema: &Schema, field: &Field) -> bool {
+    match field.kind {
+        _ if field.shape == Shape::Map => false,
+        Kind::Message(id) => is_text(schema.message(id).form),
+        Kind::Group(_) => false,
+        _ => true,
+    }
+}
+
+/// Fields that are set already.
+#[derive(Debug, Default)]
+pub(crate) struct Taken<'b> {
+    paths: Vec<Cow<'b, [Step]>>,
+    /// How many of them nothing may be appended to: they come from path, body or headers.
+    fixed: usize,
+}
+
+impl<'b> Taken<'b> {
+    /// Notes a field that path, body or a header sets.
+    pub(crate) fn fix(&mut self, path: impl Into<Cow<'b, [Step]>>) {
+        self.paths.push(path.into());
+        self.fixed = self.paths.len();
+    }
+
+    /// Whether `field` of the request, or a part of it, is among them.
+    pub(crate) fn touches(&self, field: u16) -> bool {
+        self.paths.iter().any(|path| path[0].field == field)
+    }
+
+    /// Refuses a path that sets what another has set, or another field of the same oneof.
+    pub(crate) fn check(&self, schema: &Schema, path: &[Step], repeated: bool) -> Result<()> {
+        for (index, other) in self.paths.iter().enumerate() {
+            let common = other
+                .iter()
+                .zip(path.iter())
+                .take_while(|(a, b)| a == b)
+                .count();
+            match (other.get(common), path.get(common)) {
+                (Some(a), Some(b)) => {
+                    let message = schema.message(a.message);
+                    let (a, b) = (message.field(a.field), message.field(b.field));
+                    if let Some(oneof) = b.oneof.filter(|_| a.oneof == b.oneof) {
+                        let (name, _) = &message.oneofs[usize::from(oneof)];
+                        return Err(InputError::new(format!(
+                            "{:?} is set already, and only one of {name:?} may be",
+                            a.json_name
+                        )));
+                    }
+                }
+                (None, None) if repeated && index >= self.fixed => {}
+                (None, None) => return Err(InputError::new("is set twice")),
+                _ => return Err(InputError::new("is set twice, once in part")),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Writes the value at a path, with the messages around it. Parts of one message may come apart: decoders merge them.

@@ -2,6 +2,18 @@
 
 use prost_reflect::{DynamicMessage, MethodDescriptor, Value};
 
+/// A header of the request that fills a field of the request message.
+///
+/// `google.api.http` has no word for it: what says so is the caller's, given to
+/// [`Api::compile_with`](crate::Api::compile_with).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderField {
+    /// Name of the header, in any case.
+    pub header: String,
+    /// Dotted path of a field that a query parameter could fill.
+    pub field: String,
+}
+
 /// One route of a method.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {

@@ -288,13 +288,13 @@ fn requests_that_do_not_fit_are_refused_with_their_place() {
             "POST",
             "/v1/shops/1/shelves",
             r#"{"parent": "x"}"#,
-            "body: parent: is set by the path already",
+            "body: parent: is set by the path or a header already",
         ),
         (
             "POST",
             "/v1/choices/x",
             r#"{"choice": {"text": "y"}}"#,
-            "body: choice.text: is set by the path already",
+            "body: choice.text: is set by the path or a header already",
         ),
         (
             "POST",
@@ -306,7 +306,7 @@ fn requests_that_do_not_fit_are_refused_with_their_place() {
             "PATCH",
             "/v1/shelves/1",
             r#"{"name": "x"}"#,
-            "body: name: is set by the path already",
+            "body: name: is set by the path or a header already",
         ),
         (
             "PATCH",

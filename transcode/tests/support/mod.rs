@@ -104,6 +104,7 @@ pub(crate) fn request_with(
         query,
         body: body.as_bytes(),
         content_type: "text/plain",
+        ..Input::default()
     };
     found
         .encode(encoder, &input, &mut wire)
