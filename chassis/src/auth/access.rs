@@ -109,8 +109,8 @@ async fn admit(
     }
 }
 
-/// Grants add up: any of them lets a caller in.
-fn is_admitted(rule: &Rule, caller: &Caller) -> bool {
+/// Whether the contract lets a caller in. Grants add up: any of them does.
+pub fn is_admitted(rule: &Rule, caller: &Caller) -> bool {
     match caller {
         Caller::Anonymous => rule.public,
         Caller::User { roles, .. } => {
@@ -121,7 +121,10 @@ fn is_admitted(rule: &Rule, caller: &Caller) -> bool {
 }
 
 /// The token of `authorization: Bearer <token>`; `Ok(None)` where there is no such header.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, VerifyError> {
+///
+/// # Errors
+/// There are two such headers, or one that is no bearer token.
+pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, VerifyError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return Ok(None);

@@ -9,5 +9,6 @@ pub(crate) mod service_token;
 pub(crate) mod testing;
 mod verifier;
 
+pub use access::{bearer, is_admitted};
 pub use keys::{KeySource, RemoteKeys};
 pub use verifier::{AUDIENCE, Claims, TOKEN_TYPE, TokenKind, Verifier, VerifyError};

@@ -6,10 +6,12 @@ use sha2::{Digest as _, Sha256};
 
 /// Most tokens that are remembered, in two generations of half as many.
 const MAX_TOKENS: usize = 8192;
+/// Parts of the memory, each with a lock of its own.
+const SHARDS: usize = 16;
 
 /// A bounded memory: what was not asked for during a whole generation is forgotten.
 pub(super) struct Seen<V> {
-    generations: Mutex<Generations<V>>,
+    shards: [Mutex<Generations<V>>; SHARDS],
 }
 
 type Generation<V> = HashMap<[u8; 32], V>;
@@ -22,9 +24,11 @@ struct Generations<V> {
 impl<V: Clone> Seen<V> {
     pub(super) fn new() -> Self {
         Self {
-            generations: Mutex::new(Generations {
-                young: HashMap::new(),
-                old: HashMap::new(),
+            shards: std::array::from_fn(|_| {
+                Mutex::new(Generations {
+                    young: HashMap::new(),
+                    old: HashMap::new(),
+                })
             }),
         }
     }
@@ -35,7 +39,7 @@ impl<V: Clone> Seen<V> {
     }
 
     pub(super) fn get(&self, digest: &[u8; 32]) -> Option<V> {
-        let mut generations = self.lock();
+        let mut generations = self.lock(digest);
         if let Some(value) = generations.young.get(digest) {
             return Some(value.clone());
         }
@@ -45,11 +49,11 @@ impl<V: Clone> Seen<V> {
     }
 
     pub(super) fn insert(&self, digest: [u8; 32], value: V) {
-        self.lock().insert(digest, value);
+        self.lock(&digest).insert(digest, value);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Generations<V>> {
-        self.generations
+    fn lock(&self, digest: &[u8; 32]) -> std::sync::MutexGuard<'_, Generations<V>> {
+        self.shards[usize::from(digest[0]) % SHARDS]
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -57,7 +61,7 @@ impl<V: Clone> Seen<V> {
 
 impl<V> Generations<V> {
     fn insert(&mut self, digest: [u8; 32], value: V) {
-        if self.young.len() >= MAX_TOKENS / 2 {
+        if self.young.len() >= MAX_TOKENS / SHARDS / 2 {
             self.old = mem::take(&mut self.young);
         }
         self.young.insert(digest, value);
@@ -77,9 +81,11 @@ mod tests {
             seen.insert(Seen::<usize>::digest(&i.to_string()), i);
             assert_eq!(seen.get(&used), Some(7));
         }
-        let generations = seen.lock();
-        assert!(generations.young.len() + generations.old.len() <= MAX_TOKENS);
-        drop(generations);
+        let kept = seen.shards.iter().map(|generations| {
+            let generations = generations.lock().unwrap();
+            generations.young.len() + generations.old.len()
+        });
+        assert!(kept.sum::<usize>() <= MAX_TOKENS);
         assert_eq!(seen.get(&Seen::<usize>::digest("0")), None);
     }
 }

@@ -156,12 +156,12 @@ impl Verifier {
     }
 
     /// Whether keys were had at least once; they are kept while identity is away.
-    pub(crate) fn has_keys(&self) -> bool {
+    pub fn has_keys(&self) -> bool {
         self.shared.keys.has_some()
     }
 
     /// Keeps the keys fresh until the service stops.
-    pub(crate) async fn keep_fresh(&self, stop: CancellationToken) {
+    pub async fn keep_fresh(&self, stop: CancellationToken) {
         self.shared.keys.keep_fresh(stop).await;
     }
 
