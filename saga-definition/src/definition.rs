@@ -18,6 +18,16 @@ const DEFAULT_INITIAL_BACKOFF: Duration = Duration::from_millis(100);
 const DEFAULT_MAX_BACKOFF: Duration = Duration::from_secs(30);
 /// Growth of the wait where a policy names none.
 const DEFAULT_MULTIPLIER: f64 = 2.0;
+/// Share of a wait that is left to chance where a policy names none.
+const DEFAULT_JITTER: f64 = 0.5;
+/// Most items of a `for_each` where it names none.
+pub const DEFAULT_MAX_ITEMS: usize = 100;
+/// Most items of any `for_each`.
+pub const MAX_ITEMS: usize = 1_000;
+/// Items under way at a time where a `for_each` names none.
+pub const DEFAULT_MAX_PARALLEL: usize = 10;
+/// Most items under way at a time of any `for_each`.
+pub const MAX_PARALLEL: usize = 100;
 /// Longest time of one attempt where a step names none.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -74,14 +84,40 @@ pub struct Step {
     pub before: Vec<usize>,
     /// A bool; skipped where it is false.
     pub when: Option<Expression>,
-    /// A step without one only has a compensation.
+    /// A step without one waits for a signal, or only has a compensation.
     pub call: Option<Call>,
+    /// The signal whose payload is the reply, where the step calls nothing.
+    pub wait_for: Option<WaitFor>,
+    /// The items that it is called for, one by one.
+    pub for_each: Option<ForEach>,
     /// How to undo it.
     pub compensation: Option<Call>,
     /// Stands after the pivot, or the whole definition [only goes forward](Definition::only_forward): a failure parks it.
     pub past_pivot: bool,
     /// Some expression reads its reply, so that it has to be kept.
     pub reply_is_read: bool,
+}
+
+/// A signal that a step waits for.
+#[derive(Debug)]
+pub struct WaitFor {
+    /// The signal's name.
+    pub signal: Arc<str>,
+    /// What its payload is: a `google.protobuf.Struct`.
+    pub payload: MessageDescriptor,
+    /// Longest wait; unlimited where there is none.
+    pub timeout: Option<Duration>,
+}
+
+/// The items that a step is called for.
+#[derive(Debug)]
+pub struct ForEach {
+    /// A list; its elements are `item` in the step's other expressions.
+    pub items: Expression,
+    /// With more the step fails.
+    pub max_items: usize,
+    /// Items under way at a time.
+    pub max_parallel: usize,
 }
 
 /// A unary method and how it is called.
@@ -114,6 +150,10 @@ pub struct RetryPolicy {
     pub max_backoff: Duration,
     /// Growth of the wait.
     pub multiplier: f64,
+    /// Share of a wait that is left to chance, 0 to 1.
+    pub jitter: f64,
+    /// Time from the first attempt after which no further one begins.
+    pub total_time: Option<Duration>,
 }
 
 impl Default for RetryPolicy {
@@ -123,17 +163,19 @@ impl Default for RetryPolicy {
             initial_backoff: DEFAULT_INITIAL_BACKOFF,
             max_backoff: DEFAULT_MAX_BACKOFF,
             multiplier: DEFAULT_MULTIPLIER,
+            jitter: DEFAULT_JITTER,
+            total_time: None,
         }
     }
 }
 
 impl RetryPolicy {
-    /// The wait after this many attempts. `chance` from 0 to 1 spreads callers over the upper half of it.
+    /// The wait after this many attempts. `chance` from 0 to 1 spreads callers over the share that is left to it.
     pub fn backoff(&self, attempts: u32, chance: f64) -> Duration {
         let growth = self.multiplier.powf(f64::from(attempts.saturating_sub(1)));
         let longest = self.max_backoff.as_secs_f64();
         let wait = (self.initial_backoff.as_secs_f64() * growth).min(longest);
-        Duration::from_secs_f64(wait * (0.5 + chance.clamp(0.0, 1.0) / 2.0))
+        Duration::from_secs_f64(wait * (1.0 - self.jitter * (1.0 - chance.clamp(0.0, 1.0))))
     }
 }
 
@@ -142,10 +184,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wait_grows_to_its_limit_and_spreads_over_its_upper_half() {
+    fn the_wait_grows_to_its_limit_and_spreads_over_its_jitter() {
         let policy = RetryPolicy::default();
         assert_eq!(policy.backoff(1, 1.0), Duration::from_millis(100));
         assert_eq!(policy.backoff(1, 0.0), Duration::from_millis(50));
+        let steady = RetryPolicy {
+            jitter: 0.0,
+            ..policy
+        };
+        assert_eq!(steady.backoff(1, 0.0), Duration::from_millis(100));
         assert_eq!(policy.backoff(3, 1.0), Duration::from_millis(400));
         assert_eq!(policy.backoff(u32::MAX, 1.0), Duration::from_secs(30));
     }

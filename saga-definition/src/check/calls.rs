@@ -5,9 +5,15 @@ use std::{sync::Arc, time::Duration};
 use contracts::caravan::saga::v1 as pb;
 use prost_reflect::MethodDescriptor;
 
-use super::{Compiler, names, scopes, times::MAX_TIMEOUT};
+use super::{
+    Compiler, names, scopes,
+    times::{MAX_TIMEOUT, MAX_WAIT},
+};
 use crate::{
-    definition::{Call, DEFAULT_TIMEOUT, Step, Trigger},
+    definition::{
+        Call, DEFAULT_MAX_ITEMS, DEFAULT_MAX_PARALLEL, DEFAULT_TIMEOUT, ForEach, MAX_ITEMS,
+        MAX_PARALLEL, Step, Trigger, WaitFor,
+    },
     expression::{Expression, Scope, Type},
 };
 
@@ -38,6 +44,7 @@ impl Compiler<'_> {
         past_pivot: bool,
         scopes: &(Scope, Scope),
     ) -> Step {
+        let (mut scopes, outside) = (scopes.clone(), &scopes.0);
         let field = |name: &str| format!("steps[{index}].{name}");
         let label = format!("step `{}`: ", step.name);
         let timeout = self
@@ -49,7 +56,30 @@ impl Compiler<'_> {
             )
             .flatten()
             .unwrap_or(DEFAULT_TIMEOUT);
-        let when = self.condition(&field("when"), &label, &step.when, &scopes.0);
+        let when = self.condition(&field("when"), &label, &step.when, outside);
+        let for_each = step.for_each.as_ref().and_then(|each| {
+            let (each, item) = self.for_each(&field("forEach"), &label, each, outside)?;
+            for scope in [&mut scopes.0, &mut scopes.1] {
+                scope.variables.insert("item".to_owned(), item.clone());
+                scope.variables.insert("index".to_owned(), Type::Int);
+            }
+            Some(each)
+        });
+        let wait_for = step
+            .wait_for
+            .as_ref()
+            .map(|wait| self.wait_for(&field("waitFor"), &label, wait));
+        for (name, set) in [
+            ("call", !step.call.is_empty()),
+            ("forEach", step.for_each.is_some()),
+        ] {
+            if wait_for.is_some() && set {
+                self.fault(
+                    field(name),
+                    format!("{label}waits for a signal, so it has no `{name}`"),
+                );
+            }
+        }
         let call = if step.call.is_empty() {
             for (name, set) in [
                 ("request", !step.request.is_empty()),
@@ -59,7 +89,7 @@ impl Compiler<'_> {
                     self.fault(field(name), format!("{label}has no call to use it for"));
                 }
             }
-            if step.compensation.is_none() {
+            if step.compensation.is_none() && wait_for.is_none() {
                 self.fault(
                     field("call"),
                     format!("{label}has neither a call nor a compensation"),
@@ -89,10 +119,78 @@ impl Compiler<'_> {
             before: Vec::new(),
             when,
             call,
+            wait_for,
+            for_each,
             compensation,
             past_pivot,
             reply_is_read: false,
         }
+    }
+
+    fn wait_for(&mut self, field: &str, label: &str, wait: &pb::WaitFor) -> WaitFor {
+        if !names::is_signal_name(&wait.signal) {
+            self.fault(
+                format!("{field}.signal"),
+                format!(
+                    "{label}is 1 to 64 lower case letters, digits, `_` and `-`, a letter first"
+                ),
+            );
+        }
+        let timeout = self.duration(
+            &format!("{field}.timeout"),
+            wait.timeout.as_ref(),
+            None,
+            MAX_WAIT,
+        );
+        WaitFor {
+            signal: Arc::from(wait.signal.as_str()),
+            payload: contracts::DESCRIPTOR_POOL
+                .get_message_by_name("google.protobuf.Struct")
+                .expect("saga.proto imports it"),
+            timeout: timeout.flatten(),
+        }
+    }
+
+    /// The items and the type of each.
+    fn for_each(
+        &mut self,
+        field: &str,
+        label: &str,
+        each: &pb::ForEach,
+        scope: &Scope,
+    ) -> Option<(ForEach, Type)> {
+        let mut limit = |name: &str, value: i32, default: usize, most: usize| {
+            let value = usize::try_from(value).ok().filter(|value| *value <= most);
+            if value.is_none() {
+                self.fault(
+                    format!("{field}.{name}"),
+                    format!("{label}must be 0 to {most}"),
+                );
+            }
+            value.filter(|value| *value > 0).unwrap_or(default)
+        };
+        let max_items = limit("maxItems", each.max_items, DEFAULT_MAX_ITEMS, MAX_ITEMS);
+        let max_parallel = limit(
+            "maxParallel",
+            each.max_parallel,
+            DEFAULT_MAX_PARALLEL,
+            MAX_PARALLEL,
+        );
+        let checked =
+            Expression::parse(&each.items).and_then(|items| match items.check(scope)? {
+                Type::List(item) => Ok((items, *item)),
+                Type::Dyn => Ok((items, Type::Dyn)),
+                other => Err(format!("must be a list, not a {other}").into()),
+            });
+        let (items, item) = checked
+            .map_err(|fault| self.fault(format!("{field}.items"), format!("{label}{fault}")))
+            .ok()?;
+        let each = ForEach {
+            items,
+            max_items,
+            max_parallel,
+        };
+        Some((each, item))
     }
 
     pub(super) fn call(

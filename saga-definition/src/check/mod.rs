@@ -173,8 +173,10 @@ fn mark_read_replies(steps: &mut [Step]) {
                     .iter()
                     .chain(&reader.compensation)
                     .map(|call| &call.request);
+                let items = reader.for_each.iter().map(|each| &each.items);
                 calls
                     .chain(&reader.when)
+                    .chain(items)
                     .any(|expression| expression.reads_step(&step.name))
             })
         })

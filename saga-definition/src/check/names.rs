@@ -33,6 +33,10 @@ pub(super) fn is_definition_name(name: &str) -> bool {
     is_name(name, '-')
 }
 
+pub(super) fn is_signal_name(name: &str) -> bool {
+    is_name(&name.replace('_', "-"), '-')
+}
+
 pub(super) fn is_step_name(name: &str) -> bool {
     is_name(name, '_') && !CEL_WORDS.contains(&name)
 }

@@ -44,6 +44,8 @@ pub(super) struct Scopes {
     variables: HashMap<String, Type>,
     /// By step index, of steps that call something.
     replies: Vec<Option<Type>>,
+    /// By step index: whose replies others see as a list.
+    fans_out: Vec<bool>,
     names: Vec<String>,
 }
 
@@ -64,12 +66,14 @@ impl Scopes {
             ]),
             replies: steps
                 .iter()
-                .map(|step| {
-                    method(pool, &step.call)
+                .map(|step| match &step.wait_for {
+                    Some(_) => Some(input()),
+                    None => method(pool, &step.call)
                         .ok()
-                        .map(|method| Type::of_message(&method.output()))
+                        .map(|method| Type::of_message(&method.output())),
                 })
                 .collect(),
+            fans_out: steps.iter().map(|step| step.for_each.is_some()).collect(),
             names: steps.iter().map(|step| step.name.clone()).collect(),
         }
     }
@@ -81,14 +85,27 @@ impl Scopes {
         scope
     }
 
-    /// Of a step's compensation. The step's own reply is absent where its outcome is unknown: `has(steps.x)` tells.
+    /// Of a step's compensation. The step's own reply is absent where its outcome is unknown: `has(steps.x)`
+    /// tells; with `for_each` it is the reply of the item at hand.
     pub(super) fn compensation(&self, step: usize, ancestors: &HashSet<usize>) -> Scope {
-        self.of(ancestors.iter().chain([&step]))
+        let mut scope = self.of(ancestors.iter());
+        if let (Some(replies), Some(own)) = (&mut scope.steps, &self.replies[step]) {
+            replies.insert(self.names[step].clone(), own.clone());
+        }
+        scope
     }
 
     fn of<'a>(&self, steps: impl Iterator<Item = &'a usize>) -> Scope {
         let replies = steps
-            .filter_map(|step| Some((self.names[*step].clone(), self.replies[*step].clone()?)))
+            .filter_map(|step| {
+                let reply = self.replies[*step].clone()?;
+                let reply = if self.fans_out[*step] {
+                    Type::List(Box::new(reply))
+                } else {
+                    reply
+                };
+                Some((self.names[*step].clone(), reply))
+            })
             .collect();
         Scope {
             variables: self.variables.clone(),

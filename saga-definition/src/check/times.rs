@@ -37,6 +37,18 @@ impl Compiler<'_> {
                 format!("{label}must be 1 to {MAX_MULTIPLIER}"),
             );
         }
+        let jitter = retry.jitter.unwrap_or(default.jitter);
+        if !(0.0..=1.0).contains(&jitter) {
+            self.fault(format!("{field}.jitter"), format!("{label}must be 0 to 1"));
+        }
+        let total_time = self
+            .duration(
+                &format!("{field}.totalTime"),
+                retry.total_time.as_ref(),
+                None,
+                MAX_WAIT,
+            )
+            .flatten();
         let mut wait = |name: &str, value, default: Duration| {
             self.duration(&format!("{field}.{name}"), value, Some(default), MAX_WAIT)
                 .flatten()
@@ -59,6 +71,8 @@ impl Compiler<'_> {
                 default.max_backoff,
             )
             .max(initial_backoff),
+            jitter,
+            total_time,
             multiplier: if retry.multiplier == 0.0 {
                 default.multiplier
             } else {
