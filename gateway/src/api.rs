@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use anyhow::Context as _;
 use bytes::Bytes;
 use contracts::{
-    caravan::options::v1::HeaderField,
+    caravan::options::v1::{HeaderField, Idempotency},
     policy::{self, MethodPolicy},
 };
 use http::{StatusCode, uri::PathAndQuery};
@@ -62,7 +62,7 @@ impl Api {
         upstreams: &Directory,
         policies: &Policies,
     ) -> anyhow::Result<Self> {
-        let rest = transcode::Api::compile(&contract.pool)?;
+        let rest = transcode::Api::compile_with(&contract.pool, header_fields)?;
         let methods = rest.methods().iter().map(|method| {
             let descriptor = &method.descriptor;
             let service = descriptor.parent_service();
@@ -161,5 +161,7 @@ impl Method {
 fn is_idempotent(method: &MethodDescriptor) -> bool {
     let options = method.options();
     let level = options.get_field_by_name("idempotency_level");
-    level.and_then(|level| level.as_enum_number()).is_some_and(|level| level > 0)
+    level
+        .and_then(|level| level.as_enum_number())
+        .is_some_and(|level| level > 0)
 }

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use chassis::config::{Telemetry, Upstreams};
 
+use crate::upstream::Target;
+
 /// REST/JSON in front of the mesh's gRPC services.
 #[derive(clap::Parser, Clone, Debug)]
 #[command(name = "gateway", version)]
@@ -19,6 +21,16 @@ pub struct Config {
     /// Where services are: `catalog=http://127.0.0.1:8092,...`. The name is the `<service>` of package `caravan.<service>.v1`.
     #[arg(long, env = "UPSTREAMS", default_value = "")]
     pub upstreams: Upstreams,
+
+    /// Where a service, a package or everything else is: `PACKAGE.SERVICE=URL`, `PACKAGE=URL` or `URL`. Repeatable; the same
+    /// name again adds an endpoint.
+    #[arg(
+        long = "upstream",
+        env = "UPSTREAM",
+        value_name = "[NAME=]URL",
+        value_delimiter = ','
+    )]
+    pub targets: Vec<Target>,
 
     /// Step over unknown JSON fields and query parameters instead of refusing them.
     #[arg(long, env = "IGNORE_UNKNOWN_FIELDS")]

@@ -22,8 +22,10 @@ mod router;
 pub mod run;
 mod scratch;
 pub mod server;
+pub mod source;
 mod status;
 pub mod stream;
 pub mod upstream;
+mod worker;
 
 pub use body::MAX_BODY_BYTES;

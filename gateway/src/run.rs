@@ -13,7 +13,10 @@ use clap::Parser as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{api::Api, config::Config, gateway::Gateway, policy::Policies, server};
+use crate::{
+    api::Api, config::Config, gateway::Gateway, policy::Policies, server, source::Contract,
+    upstream::Directory,
+};
 
 /// Exit code for settings that cannot be used.
 const EXIT_CONFIG: u8 = 2;
@@ -72,7 +75,12 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
 
     let start = Instant::now();
     let policies = Arc::new(Policies::default());
-    let api = Api::compile(&contracts::DESCRIPTOR_POOL, &config.upstreams, &policies)?;
+    let directory = Directory::new(
+        &config.targets,
+        &config.upstreams,
+        config.worker_threads.into(),
+    );
+    let api = Api::compile(&Contract::built_in(), &directory, &policies)?;
     let routes = api.rest().bindings().len();
     let gateway = Arc::new(Gateway::new(
         api,

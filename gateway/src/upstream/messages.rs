@@ -1,11 +1,10 @@
 //! The messages of a gRPC answer, taken out of their frames.
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use http::{Response, StatusCode};
 use tonic::Code;
 
-use super::FRAME_HEADER_BYTES;
+use super::{FRAME_HEADER_BYTES, call::Receiving};
 use crate::status::Status;
 
 /// Largest message of an upstream, in bytes.
@@ -14,7 +13,7 @@ const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 /// An answer that is being received. Nothing is read ahead of `next` but what fits the flow-control window.
 #[derive(Debug)]
 pub struct Messages {
-    body: Incoming,
+    body: Receiving,
     /// What has come and belongs to no message yet.
     rest: Rest,
 }
@@ -27,11 +26,18 @@ enum Rest {
 }
 
 impl Messages {
-    pub(super) fn new(body: Incoming) -> Self {
-        Self {
-            body,
-            rest: Rest::Chunk(Bytes::new()),
+    /// The messages of an answer that has begun.
+    pub(super) fn of(response: Response<Receiving>) -> Result<Self, Status> {
+        if response.status() != StatusCode::OK {
+            return Err(Status::of_http(response.status()));
         }
+        if let Some(status) = Status::read(response.headers()) {
+            return Err(status);
+        }
+        Ok(Self {
+            body: response.into_body(),
+            rest: Rest::Chunk(Bytes::new()),
+        })
     }
 
     /// The next message; `None` after the last one of a call that went well. May be dropped and called again.
@@ -40,28 +46,26 @@ impl Messages {
             if let Some(message) = self.rest.message()? {
                 return Ok(Some(message));
             }
-            match self.body.frame().await {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.rest.push(data),
-                    Err(frame) => {
-                        let trailers = frame.into_trailers().unwrap_or_default();
-                        if let Some(status) = Status::read(&trailers) {
-                            return Err(status);
-                        }
-                        if !trailers.contains_key("grpc-status") {
-                            return Err(Status::bad_answer());
-                        }
-                        return self.rest.end().map(|()| None);
-                    }
-                },
-                Some(Err(error)) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "answer broke off");
-                    return Err(Status::unavailable());
-                }
-                // Without trailers nobody knows how the call went: the service died.
-                None => return Err(Status::unavailable()),
+            match self.body.bytes().await {
+                Some(Ok(bytes)) => self.rest.push(bytes),
+                Some(Err(error)) => return Err(broken(&error)),
+                None => return self.end().await.map(|()| None),
             }
         }
+    }
+
+    /// How the call ended, after its last message.
+    async fn end(&mut self) -> Result<(), Status> {
+        // Without trailers nobody knows how the call went: the service died.
+        let trailers = self.body.trailers().await.map_err(|error| broken(&error))?;
+        let trailers = trailers.ok_or_else(Status::unavailable)?;
+        if let Some(status) = Status::read(&trailers) {
+            return Err(status);
+        }
+        if !trailers.contains_key("grpc-status") {
+            return Err(Status::bad_answer());
+        }
+        self.rest.end()
     }
 
     /// The one message of a unary answer.
@@ -72,6 +76,11 @@ impl Messages {
             Some(_) => Err(Status::bad_answer()),
         }
     }
+}
+
+fn broken(error: &h2::Error) -> Status {
+    tracing::warn!(error = error as &dyn std::error::Error, "answer broke off");
+    Status::unavailable()
 }
 
 impl Rest {

@@ -1,104 +1,123 @@
-//! Calls to one service: gRPC over a few HTTP/2 connections, bytes in and bytes out.
+//! Calls to services: gRPC over a few HTTP/2 connections, bytes in and bytes out.
+//!
+//! [`Directory`] says which upstream serves an rpc. An [`Upstream`] has one or more endpoints; each endpoint keeps, for
+//! each worker of the gateway, a few connections of its own, so that workers share nothing on the way of a call.
+//! The connections are h2's own: a call is then a stream that its task reads and writes itself, without the channels
+//! and the task a call that a client above it would add.
 
+mod call;
 mod connection;
+mod directory;
+mod endpoint;
+mod frame;
+mod health;
 mod messages;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use bytes::Bytes;
-use connection::Connection;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header, uri::PathAndQuery};
-use http_body_util::Full;
+pub(crate) use call::{Outgoing, Reply};
+pub use directory::{Directory, Target};
+use endpoint::Endpoint;
+pub(crate) use frame::{FRAME_HEADER_BYTES, frame, open_frame};
+use http::{HeaderMap, Uri, uri::PathAndQuery};
 pub use messages::Messages;
 
 use crate::status::Status;
 
-/// Connections to one upstream. Calls share them; more than one keeps a lost packet from holding up all calls.
-const CONNECTIONS: usize = 2;
-/// Bytes of a gRPC frame before its message: a flag and the length.
-pub const FRAME_HEADER_BYTES: usize = 5;
-const USER_AGENT: &str = concat!("caravan-gateway/", env!("CARGO_PKG_VERSION"));
+/// Endpoints that one call tries at most; the same one again where there is no other.
+const MAX_TRIES: usize = 3;
 
-/// One service. Connects when it is first called, and again whenever a connection broke.
+/// One service at one or more addresses that serve the same. Connects when it is called.
 #[derive(Debug)]
 pub struct Upstream {
     name: Box<str>,
-    uri: Uri,
-    connections: [Connection; CONNECTIONS],
+    endpoints: Box<[Arc<Endpoint>]>,
     next: AtomicUsize,
 }
 
+/// A call with one request message.
+pub(crate) struct Call<'c> {
+    pub(crate) path: &'c PathAndQuery,
+    /// Makes the metadata, for each try anew.
+    pub(crate) metadata: &'c (dyn Fn() -> HeaderMap + Sync),
+    /// The message, framed by [`frame`].
+    pub(crate) framed: Bytes,
+    /// Whether the call may be made twice: it is, where nobody knows whether the first try arrived.
+    pub(crate) repeatable: bool,
+}
+
 impl Upstream {
-    /// The service `name` at `uri` (`http://host:port`).
-    pub fn new(name: &str, uri: Uri) -> Self {
+    /// The service `name` at `uris` (each `http://host:port`), called by `workers` workers.
+    pub fn new(name: &str, uris: &[Uri], workers: usize) -> Self {
+        let endpoints = uris.iter().map(|uri| Arc::new(Endpoint::new(uri, workers)));
         Self {
             name: name.into(),
-            uri,
-            connections: Default::default(),
+            endpoints: endpoints.collect(),
             next: AtomicUsize::new(0),
         }
     }
 
-    /// Its logical name.
+    /// What it is called in logs.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Calls an rpc with one message, framed by [`frame`]. The answer's messages come one by one. Dropping the future
-    /// or the messages cancels the call at the upstream.
-    pub(crate) async fn call(
-        &self,
-        path: &PathAndQuery,
-        metadata: HeaderMap,
-        framed: Bytes,
-    ) -> Result<Messages, Status> {
-        let request = self.request(path, metadata, framed);
-        let index = self.next.fetch_add(1, Ordering::Relaxed) % CONNECTIONS;
-        let response = self.connections[index]
-            .send(&self.name, &self.uri, request)
-            .await?;
-        if response.status() != StatusCode::OK {
-            return Err(Status::of_http(response.status()));
+    /// Calls an rpc with one message. The answer's messages come one by one. Dropping the future or the messages cancels
+    /// the call at the upstream.
+    pub(crate) async fn call(&self, call: Call<'_>) -> Result<Messages, Status> {
+        let mut tried = Vec::new();
+        while let Some(endpoint) = self.pick(&tried) {
+            let head = endpoint.head(call.path, (call.metadata)());
+            let failure = match endpoint.call(head, call.framed.clone()).await {
+                Ok(response) => return Messages::of(response),
+                Err(failure) => failure,
+            };
+            failure.log(&self.name, endpoint.address());
+            if !(failure.never_sent || call.repeatable) {
+                break;
+            }
+            tried.push(endpoint.clone());
         }
-        let (head, body) = response.into_parts();
-        if let Some(status) = Status::read(&head.headers) {
-            return Err(status);
-        }
-        Ok(Messages::new(body))
+        Err(Status::unavailable())
     }
 
-    fn request(
+    /// Begins a call whose request is a stream: what is sent and what comes back go their own ways. Another endpoint is
+    /// tried where no connection can be had, but not once the call began.
+    pub(crate) async fn open(
         &self,
         path: &PathAndQuery,
-        mut metadata: HeaderMap,
-        framed: Bytes,
-    ) -> Request<Full<Bytes>> {
-        metadata.insert(header::TE, HeaderValue::from_static("trailers"));
-        metadata.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/grpc"),
-        );
-        metadata.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-        let mut request = Request::new(Full::new(framed));
-        let mut uri = self.uri.clone().into_parts();
-        uri.path_and_query = Some(path.clone());
-        *request.uri_mut() = Uri::from_parts(uri).unwrap_or_else(|_| self.uri.clone());
-        *request.method_mut() = Method::POST;
-        *request.version_mut() = http::Version::HTTP_2;
-        *request.headers_mut() = metadata;
-        request
+        metadata: &HeaderMap,
+    ) -> Result<(Outgoing, Reply), Status> {
+        let mut tried = Vec::new();
+        while let Some(endpoint) = self.pick(&tried) {
+            match endpoint.open(endpoint.head(path, metadata.clone())).await {
+                Ok(call) => return Ok(call),
+                Err(failure) => failure.log(&self.name, endpoint.address()),
+            }
+            tried.push(endpoint.clone());
+        }
+        Err(Status::unavailable())
     }
-}
 
-/// Leaves room for the frame's header; append the message, then call [`frame`].
-pub(crate) fn open_frame(buffer: &mut Vec<u8>) {
-    buffer.clear();
-    buffer.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
-}
-
-/// Completes the frame that [`open_frame`] began.
-pub(crate) fn frame(buffer: &mut [u8]) {
-    // Requests are far smaller than 4 GiB: the body limit is 4 MiB.
-    let length = (buffer.len() - FRAME_HEADER_BYTES) as u32;
-    buffer[1..FRAME_HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
+    /// The least loaded endpoint that has not failed, best one that this call has not tried; `None` after the last try.
+    fn pick(&self, tried: &[Arc<Endpoint>]) -> Option<&Arc<Endpoint>> {
+        if tried.len() >= MAX_TRIES {
+            return None;
+        }
+        if let [only] = &*self.endpoints {
+            return Some(only);
+        }
+        let count = self.endpoints.len();
+        // Those that are equally good take turns.
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let turns = (0..count).map(|turn| &self.endpoints[(first + turn) % count]);
+        turns.min_by_key(|endpoint| {
+            let again = tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
+            (again, endpoint.health.is_ejected(), endpoint.load())
+        })
+    }
 }

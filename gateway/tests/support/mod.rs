@@ -19,7 +19,9 @@ use contracts::caravan::{
     ordering::v1::ordering_service_server::{OrderingService, OrderingServiceServer},
 };
 use futures::{Stream, StreamExt as _, stream};
-use gateway::{api::Api, gateway::Gateway, policy::Policies, server};
+use gateway::{
+    api::Api, gateway::Gateway, policy::Policies, server, source::Contract, upstream::Directory,
+};
 use http::HeaderMap;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -58,7 +60,8 @@ impl World {
             format!("ordering=http://{upstream_address},catalog=http://{upstream_address}");
         let upstreams = upstreams.parse().expect("upstreams");
         let policies = Arc::new(Policies::default());
-        let api = Api::compile(&contracts::DESCRIPTOR_POOL, &upstreams, &policies);
+        let directory = Directory::new(&[], &upstreams, 1);
+        let api = Api::compile(&Contract::built_in(), &directory, &policies);
         let api = api.expect("the contract");
         let drain = CancellationToken::new();
         let gateway = Arc::new(Gateway::new(api, policies, false, drain.clone()));
@@ -308,6 +311,27 @@ impl OrderingService for Fake {
         &self,
         _: Request<pb::ConfirmOrderRequest>,
     ) -> Result<Response<pb::ConfirmOrderResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn request_return(
+        &self,
+        _: Request<pb::RequestReturnRequest>,
+    ) -> Result<Response<pb::RequestReturnResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn accept_return(
+        &self,
+        _: Request<pb::AcceptReturnRequest>,
+    ) -> Result<Response<pb::AcceptReturnResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn decline_return(
+        &self,
+        _: Request<pb::DeclineReturnRequest>,
+    ) -> Result<Response<pb::DeclineReturnResponse>, Status> {
         Err(Status::unimplemented("not here"))
     }
 

@@ -1,0 +1,186 @@
+//! Which upstream serves which rpc.
+
+use std::{
+    collections::BTreeMap,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use anyhow::{Context as _, ensure};
+use chassis::config::Upstreams;
+use http::Uri;
+use prost_reflect::ServiceDescriptor;
+
+use super::Upstream;
+
+/// One `--upstream`: `PACKAGE.SERVICE=URL`, `PACKAGE=URL`, or `URL` for whatever has no other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Full name of a service or package; empty for the default.
+    pub name: String,
+    /// `http://host:port`
+    pub uri: Uri,
+}
+
+impl FromStr for Target {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, url) = match text.split_once('=') {
+            Some((name, url)) if !name.contains(':') => (name.trim(), url.trim()),
+            _ => ("", text.trim()),
+        };
+        let legal = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_';
+        ensure!(
+            name.chars().all(legal),
+            "`{name}` is no name of a service or package"
+        );
+        let uri: Uri = url
+            .parse()
+            .with_context(|| format!("`{url}` is not a URL"))?;
+        ensure!(
+            uri.scheme_str() == Some("http") && uri.authority().is_some(),
+            "`{url}` must be http://host:port (TLS between services is the mesh's)"
+        );
+        Ok(Self {
+            name: name.to_owned(),
+            uri,
+        })
+    }
+}
+
+/// Finds the upstream of a service. Upstreams outlive contracts: a new contract finds the connections of the old one.
+#[derive(Debug)]
+pub struct Directory {
+    /// By full name of a service or package, or empty.
+    targets: BTreeMap<String, Vec<Uri>>,
+    /// By logical name.
+    logical: Upstreams,
+    workers: usize,
+    known: Mutex<BTreeMap<Vec<String>, Arc<Upstream>>>,
+}
+
+impl Directory {
+    /// A directory of what the operator says, for `workers` workers. Targets of the same name are endpoints of one upstream.
+    pub fn new(targets: &[Target], logical: &Upstreams, workers: usize) -> Self {
+        let mut by_name: BTreeMap<String, Vec<Uri>> = BTreeMap::new();
+        for target in targets {
+            let uris = by_name.entry(target.name.clone()).or_default();
+            if !uris.contains(&target.uri) {
+                uris.push(target.uri.clone());
+            }
+        }
+        Self {
+            targets: by_name,
+            logical: logical.clone(),
+            workers,
+            known: Mutex::default(),
+        }
+    }
+
+    /// The upstream of a service: by its full name, else by its package or one around it, else by its logical name,
+    /// else `home` (where its contract was read from), else the default.
+    pub fn find(&self, service: &ServiceDescriptor, home: Option<&Uri>) -> Option<Arc<Upstream>> {
+        let name = service.full_name();
+        let around = std::iter::successors(Some(name), |name| Some(name.rsplit_once('.')?.0));
+        let mut named =
+            around.filter_map(|name| self.targets.get(name).map(|uris| (name, &uris[..])));
+        if let Some((name, uris)) = named.next() {
+            return Some(self.upstream(name, uris));
+        }
+        let logical = logical_name(service);
+        if let Some(uri) = self.logical.get(logical) {
+            return Some(self.upstream(logical, std::slice::from_ref(uri)));
+        }
+        if let Some(uri) = home {
+            return Some(self.upstream(name, std::slice::from_ref(uri)));
+        }
+        let default = self.targets.get("")?;
+        Some(self.upstream("default", default))
+    }
+
+    fn upstream(&self, name: &str, uris: &[Uri]) -> Arc<Upstream> {
+        let key = uris.iter().map(ToString::to_string).collect();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || Arc::new(Upstream::new(name, uris, self.workers));
+        known.entry(key).or_insert_with(make).clone()
+    }
+}
+
+/// `<service>` of package `caravan.<service>.v1`: the last part of the package that is no version.
+fn logical_name(service: &ServiceDescriptor) -> &str {
+    let is_version = |part: &str| {
+        let digits = part.strip_prefix('v').unwrap_or_default();
+        digits.starts_with(|c: char| c.is_ascii_digit())
+    };
+    let mut parts = service.package_name().rsplit('.');
+    parts.find(|part| !is_version(part)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(targets: &[&str]) -> Directory {
+        let targets: Vec<Target> = targets
+            .iter()
+            .map(|t| t.parse().expect("a target"))
+            .collect();
+        let logical = "catalog=http://logical:1".parse().expect("upstreams");
+        Directory::new(&targets, &logical, 1)
+    }
+
+    fn found(directory: &Directory, service: &str, home: Option<&str>) -> Option<String> {
+        let service = contracts::DESCRIPTOR_POOL.get_service_by_name(service);
+        let home = home.map(|uri| uri.parse().expect("a URL"));
+        let upstream = directory.find(&service.expect("a service"), home.as_ref())?;
+        let addresses = upstream.endpoints.iter().map(|endpoint| endpoint.address());
+        Some(addresses.collect::<Vec<_>>().join(" "))
+    }
+
+    const CATALOG: &str = "caravan.catalog.v1.CatalogService";
+    const ORDERING: &str = "caravan.ordering.v1.OrderingService";
+
+    #[test]
+    fn the_nearest_name_wins() {
+        let all = directory(&[
+            "http://default:1",
+            "caravan.ordering.v1.OrderingService=http://a:1",
+            "caravan.ordering.v1.OrderingService=http://b:2",
+            "caravan.ordering=http://package:1",
+        ]);
+        assert_eq!(found(&all, ORDERING, None).as_deref(), Some("a:1 b:2"));
+        assert_eq!(found(&all, CATALOG, None).as_deref(), Some("logical:1"));
+        let some = directory(&["http://default:1", "caravan.ordering=http://package:1"]);
+        assert_eq!(found(&some, ORDERING, None).as_deref(), Some("package:1"));
+        let none = directory(&[]);
+        assert_eq!(found(&none, ORDERING, None), None);
+        let home = found(&none, ORDERING, Some("http://home:1"));
+        assert_eq!(home.as_deref(), Some("home:1"));
+    }
+
+    #[test]
+    fn upstreams_are_kept() {
+        let all = directory(&["http://default:1"]);
+        let service = contracts::DESCRIPTOR_POOL.get_service_by_name(ORDERING);
+        let service = service.expect("a service");
+        let first = all.find(&service, None).expect("the default");
+        assert!(Arc::ptr_eq(
+            &first,
+            &all.find(&service, None).expect("the default")
+        ));
+    }
+
+    #[test]
+    fn a_bad_target_is_refused() {
+        for text in [
+            "a b=http://x:1",
+            "a.B=https://x:1",
+            "a.B=x",
+            "nothing",
+            "a.B=",
+        ] {
+            assert!(text.parse::<Target>().is_err(), "{text}");
+        }
+    }
+}
