@@ -138,7 +138,7 @@ impl Printer {
         self.find(message, wire)?;
         for (index, field) in message.fields.iter().enumerate() {
             let slot = self.slots[base + index];
-            if slot.count == 0 && (field.shape == Shape::Explicit || !self.options.defaults) {
+            if slot.count == 0 && (field.quiet || !self.options.defaults) {
                 continue;
             }
             if !first {
@@ -214,12 +214,16 @@ impl Printer {
                 Ok(())
             }
             Shape::Implicit | Shape::Explicit => {
-                let merges = matches!(field.kind, Kind::Message(_)) && slot.count > 1;
+                let merges =
+                    matches!(field.kind, Kind::Message(_) | Kind::Group(_)) && slot.count > 1;
                 let wire = &wire[if merges { slot.first } else { slot.last }..slot.end];
                 let merged;
                 let raw = if merges {
                     merged = merge(field.number, wire)?;
-                    Raw::Bytes(&merged)
+                    match field.kind {
+                        Kind::Group(_) => Raw::Group(&merged),
+                        _ => Raw::Bytes(&merged),
+                    }
                 } else {
                     let record = Records::new(wire).next()?;
                     record.ok_or(OutputError::Malformed("record"))?.1
@@ -264,7 +268,7 @@ fn merge(number: u32, wire: &[u8]) -> Result<Vec<u8>> {
     let mut records = Records::new(wire);
     while let Some((found, raw)) = records.next()? {
         if found == number
-            && let Raw::Bytes(bytes) = raw
+            && let Raw::Bytes(bytes) | Raw::Group(bytes) = raw
         {
             merged.extend_from_slice(bytes);
         }

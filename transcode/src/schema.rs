@@ -99,6 +99,8 @@ pub(crate) struct Field {
     pub(crate) label: Box<str>,
     pub(crate) kind: Kind,
     pub(crate) shape: Shape,
+    /// Whether JSON leaves it out where it has no value: it has presence or is an extension.
+    pub(crate) quiet: bool,
     /// The real oneof that holds it.
     pub(crate) oneof: Option<u16>,
 }

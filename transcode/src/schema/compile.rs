@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use prost_reflect::{
-    Cardinality, EnumDescriptor, FieldDescriptor, Kind as Described, MessageDescriptor,
+    Cardinality, EnumDescriptor, ExtensionDescriptor, FieldDescriptor, Kind as Described,
+    MessageDescriptor, OneofDescriptor,
 };
 
 use super::{Enum, EnumId, Field, Form, Kind, Message, MessageId, Shape};
@@ -20,64 +21,52 @@ pub(super) struct Compiler {
 
 impl Compiler {
     pub(super) fn message(&self, described: &MessageDescriptor) -> Message {
-        let mut fields: Vec<_> = described.fields().collect();
-        fields.sort_by_key(FieldDescriptor::number);
-        let index_of = |wanted: &FieldDescriptor| {
-            let index = fields
-                .iter()
-                .position(|field| field.number() == wanted.number());
-            index.expect("a oneof's fields are the message's") as u16
-        };
         let oneofs: Vec<_> = described
             .oneofs()
             .filter(|oneof| !oneof.is_synthetic())
             .collect();
+        let mut fields: Vec<_> = described
+            .fields()
+            .map(|field| self.field(&field, &oneofs))
+            .chain(described.extensions().map(|found| self.extension(&found)))
+            .collect();
+        fields.sort_by_key(|field| field.number);
         let mut by_name = HashMap::default();
-        for field in &fields {
-            by_name.insert(field.name().into(), index_of(field));
+        for (field, index) in fields.iter().zip(0u16..) {
+            by_name.insert(field.name.clone(), index);
         }
         // Last, so that a JSON name beats another field's proto name.
-        for field in &fields {
-            by_name.insert(field.json_name().into(), index_of(field));
+        for (field, index) in fields.iter().zip(0u16..) {
+            by_name.insert(field.json_name.clone(), index);
         }
-        let small = fields
-            .iter()
-            .map(|field| field.number())
-            .filter(|number| *number < SMALL_NUMBERS)
-            .max();
+        let small = fields.iter().map(|field| field.number);
+        let small = small.filter(|number| *number < SMALL_NUMBERS).max();
         let mut by_number = vec![0; small.map_or(0, |number| number as usize + 1)];
-        for field in &fields {
-            if let Some(slot) = by_number.get_mut(field.number() as usize) {
-                *slot = index_of(field) + 1;
+        for (field, index) in fields.iter().zip(1u16..) {
+            if let Some(slot) = by_number.get_mut(field.number as usize) {
+                *slot = index;
             }
         }
+        let members = |oneof: usize| {
+            let fields = fields.iter().zip(0u16..);
+            let fields = fields.filter(|(field, _)| field.oneof == Some(oneof as u16));
+            fields.map(|(_, index)| index).collect()
+        };
         Message {
             name: described.full_name().into(),
             form: self.form(described),
             oneofs: oneofs
                 .iter()
-                .map(|oneof| {
-                    let members = oneof.fields().map(|field| index_of(&field)).collect();
-                    (oneof.name().into(), members)
-                })
+                .enumerate()
+                .map(|(index, oneof)| (oneof.name().into(), members(index)))
                 .collect(),
-            fields: fields
-                .iter()
-                .map(|field| {
-                    let oneof = field.containing_oneof();
-                    let oneof = oneof.and_then(|found| oneofs.iter().position(|o| *o == found));
-                    self.field(field, oneof.map(|index| index as u16))
-                })
-                .collect(),
+            fields,
             by_name,
             by_number,
         }
     }
 
-    fn field(&self, described: &FieldDescriptor, oneof: Option<u16>) -> Field {
-        let mut label = Vec::new();
-        text::put_string(&mut label, described.json_name());
-        label.push(b':');
+    fn field(&self, described: &FieldDescriptor, oneofs: &[OneofDescriptor]) -> Field {
         let shape = if described.is_map() {
             Shape::Map
         } else if described.cardinality() == Cardinality::Repeated {
@@ -89,19 +78,42 @@ impl Compiler {
         } else {
             Shape::Implicit
         };
+        let oneof = described.containing_oneof();
+        let oneof = oneof.and_then(|found| oneofs.iter().position(|other| *other == found));
         Field {
             number: described.number(),
             name: described.name().into(),
             json_name: described.json_name().into(),
-            label: String::from_utf8(label).expect("made from a string").into(),
-            kind: self.kind(described),
+            label: label(described.json_name()),
+            kind: self.kind(described.kind(), described.is_group()),
             shape,
-            oneof,
+            quiet: shape == Shape::Explicit,
+            oneof: oneof.map(|index| index as u16),
         }
     }
 
-    fn kind(&self, field: &FieldDescriptor) -> Kind {
-        match field.kind() {
+    /// An extension reads in JSON as a field called `[full.name]`.
+    fn extension(&self, described: &ExtensionDescriptor) -> Field {
+        let shape = match described.cardinality() {
+            Cardinality::Repeated => Shape::List {
+                packed: described.is_packed(),
+            },
+            _ => Shape::Explicit,
+        };
+        Field {
+            number: described.number(),
+            name: described.json_name().into(),
+            json_name: described.json_name().into(),
+            label: label(described.json_name()),
+            kind: self.kind(described.kind(), described.is_group()),
+            shape,
+            quiet: true,
+            oneof: None,
+        }
+    }
+
+    fn kind(&self, kind: Described, group: bool) -> Kind {
+        match kind {
             Described::Double => Kind::Double,
             Described::Float => Kind::Float,
             Described::Int32 => Kind::Int32,
@@ -118,9 +130,7 @@ impl Compiler {
             Described::String => Kind::String,
             Described::Bytes => Kind::Bytes,
             Described::Enum(found) => Kind::Enum(self.enums[found.full_name()]),
-            Described::Message(found) if field.is_group() => {
-                Kind::Group(self.messages[found.full_name()])
-            }
+            Described::Message(found) if group => Kind::Group(self.messages[found.full_name()]),
             Described::Message(found) => Kind::Message(self.messages[found.full_name()]),
         }
     }
@@ -143,18 +153,27 @@ impl Compiler {
             | "google.protobuf.UInt32Value"
             | "google.protobuf.BoolValue"
             | "google.protobuf.StringValue"
-            | "google.protobuf.BytesValue" => described
-                .get_field(1)
-                .map_or(Form::Plain, |field| Form::Wrapper(self.kind(&field))),
+            | "google.protobuf.BytesValue" => described.get_field(1).map_or(Form::Plain, |field| {
+                Form::Wrapper(self.kind(field.kind(), false))
+            }),
             _ => Form::Plain,
         }
     }
 }
 
+/// `"name":`
+fn label(name: &str) -> Box<str> {
+    let mut label = Vec::new();
+    text::put_string(&mut label, name);
+    label.push(b':');
+    String::from_utf8(label).expect("made from a string").into()
+}
+
 impl Enum {
     pub(super) fn compile(described: &EnumDescriptor) -> Self {
         let mut labels: Vec<(i32, Box<str>)> = Vec::new();
-        for value in described.values() {
+        // As declared: the pool sorts its own list of values, and of aliases the first one counts.
+        for value in &described.enum_descriptor_proto().value {
             labels.push((value.number(), format!("\"{}\"", value.name()).into()));
         }
         labels.sort_by_key(|(number, _)| *number); // Stable: of two names the first declared stays first.
