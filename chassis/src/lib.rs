@@ -32,5 +32,5 @@ mod validate;
 pub use call::{Call, Caller, SagaOperation, SagaStep};
 pub use error::{Classify, Code, Violation};
 pub use kit::Kit;
-pub use run::{drain_on_signal, run};
+pub use run::{drain_on_signal, raise_open_files, run};
 pub use service::Service;

@@ -74,6 +74,7 @@ where
 }
 
 fn start(name: &str, common: &Common) -> anyhow::Result<(Runtime, telemetry::Guard, Kit)> {
+    raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(common.worker_threads.into())
         .max_blocking_threads(MAX_BLOCKING_THREADS)
@@ -87,6 +88,22 @@ fn start(name: &str, common: &Common) -> anyhow::Result<(Runtime, telemetry::Gua
     drain_on_signal(kit.drain()).context("signals cannot be handled")?;
     drop(within);
     Ok((runtime, telemetry, kit))
+}
+
+/// Lets the process have as many connections and files as the system allows it: the usual soft limit of 1024 is for programs
+/// that use `select`.
+pub fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Where even that is refused, the process works with what it has.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    );
 }
 
 /// Runs `body`, but not past the end of a drain.

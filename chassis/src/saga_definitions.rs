@@ -152,7 +152,7 @@ mod tests {
         })
         .await;
         let upstreams = format!("saga={url}").parse().expect("a URL");
-        let channel = Clients::new(upstreams)
+        let channel = Clients::new(upstreams, None)
             .channel("saga", None)
             .expect("configured");
         let sagas = SagaDefinitions::new(channel, &[("one", "name: one"), ("two", "name: two")]);
@@ -174,7 +174,7 @@ mod tests {
     async fn a_drain_ends_the_tries() {
         let url = grpc_double(|_| Err(Status::unavailable("never"))).await;
         let upstreams = format!("saga={url}").parse().expect("a URL");
-        let channel = Clients::new(upstreams)
+        let channel = Clients::new(upstreams, None)
             .channel("saga", None)
             .expect("configured");
         let sagas = SagaDefinitions::new(channel, &[("one", "name: one")]);

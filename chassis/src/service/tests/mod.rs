@@ -2,6 +2,7 @@
 
 mod calls;
 mod drain;
+mod peers;
 mod probes;
 
 use std::{
@@ -178,6 +179,27 @@ impl OrderingService for Shop {
         &self,
         _: Request<pb::CancelOrderRequest>,
     ) -> Result<Response<pb::CancelOrderResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn request_return(
+        &self,
+        _: Request<pb::RequestReturnRequest>,
+    ) -> Result<Response<pb::RequestReturnResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn accept_return(
+        &self,
+        _: Request<pb::AcceptReturnRequest>,
+    ) -> Result<Response<pb::AcceptReturnResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn decline_return(
+        &self,
+        _: Request<pb::DeclineReturnRequest>,
+    ) -> Result<Response<pb::DeclineReturnResponse>, Status> {
         Err(Status::unimplemented("not here"))
     }
 
