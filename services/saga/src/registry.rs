@@ -76,8 +76,15 @@ impl Registry {
     /// # Errors
     /// [`Error::NoDefinition`]; the database's own.
     pub async fn newest(&self, name: &str) -> Result<(i32, Arc<Definition>), Error> {
-        let version = self.newest.borrow().get(name).copied();
-        let version = version.ok_or_else(|| Error::NoDefinition(name.to_owned()))?;
+        let known = || self.newest.borrow().get(name).copied();
+        let version = match known() {
+            Some(version) => version,
+            None => {
+                // Just started, or another replica has just registered it.
+                self.refresh().await?;
+                known().ok_or_else(|| Error::NoDefinition(name.to_owned()))?
+            }
+        };
         Ok((version, self.version(name, version).await?))
     }
 

@@ -11,7 +11,7 @@ mod stream;
 
 pub use call::{Bearer, Client, SagaCall, reason, violated_fields};
 pub use kit::{DatabaseUrl, Engine, database_url, wait};
-pub use neighbour::{Neighbour, NeighbourBuilder};
+pub use neighbour::{Answer, Neighbour, NeighbourBuilder};
 pub use process::{Service, ServiceBuilder};
 
 /// Makes two tests of each named `async fn(Engine)`: one on SQLite and one on PostgreSQL.

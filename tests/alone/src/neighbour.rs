@@ -1,12 +1,13 @@
 //! Another service as far as a test needs it: a real gRPC server that answers a few methods.
 
 use axum::{Router, body::Body, routing::post};
-use http::{HeaderMap, HeaderValue, Response};
+use futures::stream;
+use http::{HeaderMap, HeaderValue, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
 use prost_reflect::prost::{Message, bytes::Bytes};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{service::Routes, transport::Server};
+use tonic::{Status, service::Routes, transport::Server};
 
 /// Compressed flag and length in front of each gRPC message, in bytes.
 const PREFIX_BYTES: usize = 5;
@@ -15,6 +16,17 @@ const PREFIX_BYTES: usize = 5;
 #[derive(Debug, Default)]
 pub struct NeighbourBuilder {
     methods: Router,
+}
+
+/// What becomes of a call whose method a neighbour did not know beforehand.
+#[derive(Debug)]
+pub enum Answer {
+    /// The encoded reply.
+    Reply(Bytes),
+    /// A refusal.
+    Refusal(Box<Status>),
+    /// Nothing: the call breaks off.
+    Lost,
 }
 
 /// A running neighbour. Ends with the value.
@@ -42,10 +54,35 @@ impl NeighbourBuilder {
                 let body = body.collect().await.expect("a whole request").to_bytes();
                 let message =
                     M::decode(body.slice(PREFIX_BYTES..)).expect("the contract's message");
-                reply(&answer(message))
+                reply(&answer(message).encode_to_vec())
             }
         });
         self.methods = self.methods.route(path, handler);
+        self
+    }
+
+    /// Answers every other unary rpc, by path, metadata and encoded message.
+    #[must_use]
+    pub fn otherwise<F>(
+        mut self,
+        answer: impl Fn(String, HeaderMap, Bytes) -> F + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Answer> + Send,
+    {
+        let handler = move |path: Uri, metadata: HeaderMap, body: Body| {
+            let answer = answer.clone();
+            async move {
+                let body = body.collect().await.expect("a whole request").to_bytes();
+                let message = body.slice(PREFIX_BYTES..);
+                match answer(path.path().to_owned(), metadata, message).await {
+                    Answer::Reply(message) => reply(&message),
+                    Answer::Refusal(status) => status.into_http(),
+                    Answer::Lost => broken_off(),
+                }
+            }
+        };
+        self.methods = self.methods.fallback(handler);
         self
     }
 
@@ -82,16 +119,29 @@ impl Drop for Neighbour {
     }
 }
 
-fn reply(message: &impl Message) -> Response<Body> {
-    let message = message.encode_to_vec();
+fn reply(message: &[u8]) -> Response<Body> {
     let mut frame = vec![0];
-    frame.extend(u32::try_from(message.len()).expect("small").to_be_bytes());
+    frame.extend(
+        u32::try_from(message.len())
+            .expect("at most 4 GiB")
+            .to_be_bytes(),
+    );
     frame.extend(message);
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     let body = Full::new(Bytes::from(frame)).with_trailers(async move { Some(Ok(trailers)) });
+    respond(Body::new(body))
+}
+
+/// An answer that never ends well: its stream is reset.
+fn broken_off() -> Response<Body> {
+    let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+    respond(Body::from_stream(stream::iter([Err::<Bytes, _>(error)])))
+}
+
+fn respond(body: Body) -> Response<Body> {
     Response::builder()
         .header("content-type", "application/grpc")
-        .body(Body::new(body))
+        .body(body)
         .expect("well-formed")
 }

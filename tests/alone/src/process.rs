@@ -37,6 +37,7 @@ pub struct ServiceBuilder {
     engine: Engine,
     variables: BTreeMap<String, String>,
     upstreams: BTreeMap<String, String>,
+    postgres_port: Option<u16>,
 }
 
 /// A running service with all that it stands on. Ends with the value and leaves nothing behind.
@@ -77,6 +78,13 @@ impl ServiceBuilder {
         self
     }
 
+    /// Reaches PostgreSQL by this port of 127.0.0.1 instead of the cluster's own, e.g. through a proxy of the test's.
+    #[must_use]
+    pub fn postgres_port(mut self, port: u16) -> Self {
+        self.postgres_port = Some(port);
+        self
+    }
+
     /// Starts the service and waits until it is ready. `None` where the engine is PostgreSQL and tests have none.
     ///
     /// # Panics
@@ -99,7 +107,10 @@ impl ServiceBuilder {
         let mut variables = BTreeMap::from([
             ("GRPC_ADDR".to_owned(), "127.0.0.1:0".to_owned()),
             ("ADMIN_ADDR".to_owned(), "127.0.0.1:0".to_owned()),
-            ("DATABASE_URL".to_owned(), database.to_string()),
+            (
+                "DATABASE_URL".to_owned(),
+                through(&database, self.postgres_port),
+            ),
             ("NATS_URL".to_owned(), nats.url()),
             ("UPSTREAMS".to_owned(), upstreams.join(",")),
             ("DATA_DIR".to_owned(), home.path().display().to_string()),
@@ -131,6 +142,7 @@ impl Service {
             engine,
             variables: BTreeMap::new(),
             upstreams: BTreeMap::new(),
+            postgres_port: None,
         }
     }
 
@@ -201,6 +213,15 @@ impl Service {
         self.running = Running::start(self.program, &self.variables).await;
     }
 
+    /// Ends the process at once and starts another one that may die at any moment, also before it is ready: `test`
+    /// gets its process id. Answers once it is dead.
+    pub async fn crash_and_start_doomed(&mut self, test: impl AsyncFnOnce(u32)) {
+        self.running.kill();
+        let mut doomed = Running::spawn(self.program, &self.variables);
+        test(doomed.child.id()).await;
+        doomed.kill();
+    }
+
     /// Starts a replica over the same data and runs `test` against it.
     pub async fn beside<T>(&self, test: impl AsyncFnOnce(&Channel) -> T) -> T {
         let replica = Running::start(self.program, &self.variables).await;
@@ -269,6 +290,14 @@ impl Service {
 
 impl Running {
     async fn start(program: &str, variables: &BTreeMap<String, String>) -> Self {
+        let mut running = Self::spawn(program, variables);
+        let (grpc, admin) = running.addresses().await;
+        (running.grpc, running.admin) = (grpc, admin);
+        running.ready().await;
+        running
+    }
+
+    fn spawn(program: &str, variables: &BTreeMap<String, String>) -> Self {
         let mut child = Command::new(program)
             .envs(variables)
             .stdin(Stdio::null())
@@ -279,16 +308,12 @@ impl Running {
         let log = Log::default();
         collect(child.stdout.take().expect("piped"), log.clone());
         collect(child.stderr.take().expect("piped"), log.clone());
-        let mut running = Self {
+        Self {
             child,
             log,
             grpc: String::new(),
             admin: String::new(),
-        };
-        let (grpc, admin) = running.addresses().await;
-        (running.grpc, running.admin) = (grpc, admin);
-        running.ready().await;
-        running
+        }
     }
 
     /// Where it listens, as its log says.
@@ -343,6 +368,23 @@ impl Drop for Running {
             let tail = lines.len().saturating_sub(LOG_TAIL_LINES);
             eprintln!("the end of its log:\n{}", lines[tail..].join("\n"));
         }
+    }
+}
+
+/// The URL of a database, by another port where one is given and the database is no file.
+fn through(database: &str, port: Option<u16>) -> String {
+    let Some((_, name)) = database.rsplit_once('/') else {
+        return database.to_owned();
+    };
+    match (port, database.starts_with("postgres")) {
+        (Some(port), true) => {
+            let user = database
+                .rsplit_once('@')
+                .map(|(user, _)| format!("{user}@"));
+            let user = user.unwrap_or_else(|| "postgres://".to_owned());
+            format!("{user}127.0.0.1:{port}/{name}")
+        }
+        _ => database.to_owned(),
     }
 }
 

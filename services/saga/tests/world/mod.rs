@@ -1,10 +1,18 @@
 //! The orchestrator as a process of its own, and participants that are real gRPC servers with a durable ledger.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses some of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "each test file uses some of it"
+)]
 
 mod participant;
+mod proxy;
+mod publish;
+mod trap;
 
-use alone::{Client, Engine, Service, wait::until};
+use alone::{Client, Engine, Service, ServiceBuilder, wait::until};
 use contracts::caravan::saga::v1::{
     self as pb, register_definition_request::Content, saga_service_client::SagaServiceClient,
 };
@@ -12,7 +20,9 @@ use prost_reflect::ReflectMessage;
 use tonic::Status;
 use uuid::Uuid;
 
-pub(crate) use participant::{Fate, Participant};
+pub(crate) use participant::{Fate, Participant, Visit, Watcher};
+pub(crate) use proxy::Proxy;
+pub(crate) use trap::{Armed, PHASES, Phase, Writes};
 
 /// reserve -> authorize -> commit (the pivot) -> capture; quick to give up.
 pub(crate) const DEFINITION: &str = "
@@ -68,6 +78,16 @@ impl World {
     /// With these variables.
     pub(crate) async fn start_as(engine: Engine, variables: &[(&str, &str)]) -> Option<Self> {
         let participant = Participant::start().await;
+        let service = Self::service(engine, &participant, variables);
+        Some(Self::of(service.start().await?, participant))
+    }
+
+    /// An orchestrator that is about to start, with these variables.
+    pub(crate) fn service(
+        engine: Engine,
+        participant: &Participant,
+        variables: &[(&str, &str)],
+    ) -> ServiceBuilder {
         let mut service = Service::of(env!("CARGO_BIN_EXE_saga"), engine)
             .upstream("inventory", &participant.url)
             .upstream("payment", &participant.url)
@@ -75,14 +95,17 @@ impl World {
         for (variable, value) in variables {
             service = service.with(variable, *value);
         }
-        let service = service.start().await?;
+        service
+    }
+
+    pub(crate) fn of(service: Service, participant: Participant) -> Self {
         let (peer, admin) = clients(&service);
-        Some(Self {
+        Self {
             service,
             participant,
             peer,
             admin,
-        })
+        }
     }
 
     /// Ends the orchestrator at once and goes on with another one.
@@ -198,7 +221,7 @@ impl World {
         aggregate: &str,
         event: &M,
     ) {
-        participant::publish(&self.service.nats().url(), event_id, aggregate, event).await;
+        publish::publish(&self.service.nats().url(), event_id, aggregate, event).await;
     }
 }
 

@@ -1,17 +1,15 @@
-//! Inventory, payment and ordering in one server: it writes down durably what it did, behind the chassis' barrier,
+//! Every participant in one server: it writes down durably what it did, behind the chassis' barrier,
 //! and fails as the test says.
 
 use std::{
     collections::{HashMap, VecDeque},
-    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
 
-use alone::wait::until;
-use async_nats::{HeaderMap, jetstream};
+use alone::{Answer, Neighbour, wait::until};
 use chassis::{
     Call, Caller, SagaOperation, SagaStep,
     call::{SAGA_EPOCH, SAGA_ID, SAGA_OPERATION, SAGA_STEP},
@@ -19,32 +17,17 @@ use chassis::{
     status,
 };
 use contracts::{
-    caravan::{
-        inventory::v1::{
-            self as inventory,
-            inventory_service_server::{InventoryService, InventoryServiceServer},
-        },
-        ordering::v1::{
-            self as ordering,
-            ordering_service_server::{OrderingService, OrderingServiceServer},
-        },
-        payment::v1::{
-            self as payment,
-            payment_service_server::{PaymentService, PaymentServiceServer},
-        },
-    },
-    policy,
+    DESCRIPTOR_POOL,
+    caravan::{ordering::v1 as ordering, payment::v1 as payment},
 };
-use futures::stream::BoxStream;
+use futures::future::BoxFuture;
 use kit::{DatabaseUrl, Engine, database_url};
-use prost::Message;
-use prost_reflect::ReflectMessage;
+use prost::{Message, bytes::Bytes};
+use prost_reflect::DynamicMessage;
 use sea_orm::{ConnectionTrait, Statement};
 use sea_orm_migration::prelude::*;
-use tokio::{net::TcpListener, sync::Notify};
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Code, Request, Response, Status, async_trait, transport::Server};
-use uuid::Uuid;
+use tokio::sync::Notify;
+use tonic::{Code, Status, async_trait, codegen::http::HeaderMap};
 
 /// What becomes of one call.
 #[derive(Clone, Debug)]
@@ -57,46 +40,86 @@ pub(crate) enum Fate {
     Held(Arc<Notify>),
 }
 
+/// One call of a step, before or after its work.
+#[derive(Clone, Debug)]
+pub(crate) struct Visit {
+    /// The step's name; `-` in front where it is undone.
+    pub(crate) label: String,
+    /// From 1: how often it has come for this order.
+    pub(crate) number: usize,
+    /// The work is done or refused, the answer is not sent.
+    pub(crate) done: bool,
+}
+
+impl Visit {
+    fn done(self) -> Self {
+        Self { done: true, ..self }
+    }
+}
+
+/// Looks at every call for one order. False: the call is lost where it is.
+pub(crate) type Watcher = Arc<dyn Fn(Visit) -> BoxFuture<'static, bool> + Send + Sync>;
+
 /// A running participant.
 #[derive(Clone)]
 pub(crate) struct Participant {
     pub(crate) url: String,
     shared: Arc<Shared>,
+    _server: Arc<Neighbour>,
 }
 
 struct Shared {
     ledger: Db,
     _file: DatabaseUrl,
     fates: Mutex<HashMap<&'static str, VecDeque<Fate>>>,
-    calls: Mutex<Vec<(&'static str, i64)>>,
+    calls: Mutex<Vec<(String, i64)>>,
+    /// Methods and the reasons of their refusals, empty where there was none, once what they asked for is decided.
+    answers: Mutex<Vec<(String, String)>>,
+    /// By order.
+    watchers: Mutex<HashMap<String, Watcher>>,
+    /// By order and label.
+    visits: Mutex<HashMap<(String, String), usize>>,
     /// AuthorizePayment answers this many bytes.
     talk_bytes: AtomicUsize,
+}
+
+/// One call.
+struct Asked {
+    method: String,
+    step: SagaStep,
+    order: String,
+    /// What the ledger tells of it.
+    effect: String,
 }
 
 impl Participant {
     pub(crate) async fn start() -> Self {
         let file = database_url(Engine::Sqlite).expect("SQLite is always there");
         let ledger = Db::open::<Ledger>(&file).await.expect("the ledger opens");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let shared = Shared {
+        let shared = Arc::new(Shared {
             ledger,
             _file: file,
             fates: Mutex::default(),
             calls: Mutex::default(),
+            answers: Mutex::default(),
+            watchers: Mutex::default(),
+            visits: Mutex::default(),
             talk_bytes: AtomicUsize::new(0),
-        };
-        let participant = Self {
-            url,
-            shared: Arc::new(shared),
-        };
-        let server = Server::builder()
-            .add_service(InventoryServiceServer::new(participant.clone()))
-            .add_service(PaymentServiceServer::new(participant.clone()))
-            .add_service(OrderingServiceServer::new(participant.clone()))
-            .serve_with_incoming(TcpListenerStream::new(listener));
-        tokio::spawn(server);
-        participant
+        });
+        let worker = shared.clone();
+        let server = Neighbour::builder().otherwise(move |path, metadata, message| {
+            let asked = Asked::read(&path, &metadata, message);
+            let worker = worker.clone();
+            // Goes on although the caller may have gone away: that is what late means.
+            let work = tokio::spawn(async move { worker.serve(asked).await });
+            async { work.await.expect("participants do not panic") }
+        });
+        let server = server.start().await;
+        Self {
+            url: server.url().to_owned(),
+            shared,
+            _server: Arc::new(server),
+        }
     }
 
     /// What becomes of the next calls of a method.
@@ -129,7 +152,7 @@ impl Participant {
     pub(crate) fn calls(&self, method: &str) -> Vec<i64> {
         lock(&self.shared.calls)
             .iter()
-            .filter(|(called, _)| *called == method)
+            .filter(|(called, _)| called == method)
             .map(|(_, epoch)| *epoch)
             .collect()
     }
@@ -143,10 +166,39 @@ impl Participant {
         .await;
     }
 
+    /// Waits until a method has decided this often, and answers the reasons of its refusals, empty where there was none.
+    pub(crate) async fn answered(&self, method: &str, times: usize) -> Vec<String> {
+        until(&format!("{times} answers of {method}"), || async {
+            let answers = lock(&self.shared.answers);
+            let answers = answers.iter().filter(|(answering, _)| answering == method);
+            let reasons: Vec<_> = answers.map(|(_, reason)| reason.clone()).collect();
+            if reasons.len() >= times {
+                Ok(reasons)
+            } else {
+                Err(reasons)
+            }
+        })
+        .await
+    }
+
+    /// Has somebody look at every call for an order.
+    pub(crate) fn watch(&self, order: &str, watcher: Watcher) {
+        lock(&self.shared.watchers).insert(order.to_owned(), watcher);
+    }
+
     /// What was done for an order, in order: methods, and `Method:text` where there is a text to tell.
     pub(crate) async fn effects(&self, order: &str) -> Vec<String> {
+        self.ledger("effect", order).await
+    }
+
+    /// What was done for an order, in order: steps by name, with `-` in front of what was undone.
+    pub(crate) async fn labels(&self, order: &str) -> Vec<String> {
+        self.ledger("label", order).await
+    }
+
+    async fn ledger(&self, column: &str, order: &str) -> Vec<String> {
         let read = self.shared.ledger.read();
-        let sql = "SELECT effect FROM effects WHERE order_id = $1 ORDER BY id";
+        let sql = format!("SELECT {column} AS entry FROM effects WHERE order_id = $1 ORDER BY id");
         let statement =
             Statement::from_sql_and_values(read.get_database_backend(), sql, [order.into()]);
         let rows = read
@@ -154,29 +206,86 @@ impl Participant {
             .await
             .expect("the ledger reads");
         rows.iter()
-            .map(|row| row.try_get("", "effect").expect("a text"))
+            .map(|row| row.try_get("", "entry").expect("a text"))
             .collect()
     }
+}
 
-    async fn serve<M: Message, R: Message + Default + Clone>(
-        &self,
-        method: &'static str,
-        request: Request<M>,
-        (order, note): (&str, String),
-        reply: R,
-    ) -> Result<Response<R>, Status> {
-        let step = saga_step(&request);
-        lock(&self.shared.calls).push((method, step.epoch));
-        let fate = lock(&self.shared.fates)
-            .get_mut(method)
-            .and_then(VecDeque::pop_front);
-        match &fate {
-            Some(Fate::Status(code, reason)) => {
-                return Err(status::with_reason(*code, reason, "as the test says"));
-            }
-            Some(Fate::Held(gate)) => gate.notified().await,
-            Some(Fate::Lost) | None => {}
+impl Shared {
+    fn visit(&self, asked: &Asked) -> Visit {
+        let label = asked.label();
+        let mut visits = lock(&self.visits);
+        let number = visits
+            .entry((asked.order.clone(), label.clone()))
+            .or_default();
+        *number += 1;
+        Visit {
+            label,
+            number: *number,
+            done: false,
         }
+    }
+
+    async fn serve(&self, asked: Asked) -> Answer {
+        lock(&self.calls).push((asked.method.clone(), asked.step.epoch));
+        let visit = self.visit(&asked);
+        let watcher = lock(&self.watchers).get(&asked.order).cloned();
+        if let Some(watcher) = &watcher
+            && !watcher(visit.clone()).await
+        {
+            return Answer::Lost;
+        }
+        let fate = lock(&self.fates)
+            .get_mut(&*asked.method)
+            .and_then(VecDeque::pop_front);
+        let result = match &fate {
+            Some(Fate::Status(code, reason)) => {
+                Err(status::with_reason(*code, reason, "as the test says"))
+            }
+            Some(Fate::Held(gate)) => {
+                gate.notified().await;
+                self.work(&asked).await
+            }
+            Some(Fate::Lost) | None => self.work(&asked).await,
+        };
+        let reason = result
+            .as_ref()
+            .map_or_else(status::reason, |_| String::new());
+        lock(&self.answers).push((asked.method.clone(), reason));
+        if let Some(watcher) = watcher
+            && !watcher(visit.done()).await
+        {
+            return Answer::Lost;
+        }
+        match (fate, result) {
+            (Some(Fate::Lost), _) => Answer::Lost,
+            (_, Ok(reply)) => Answer::Reply(reply),
+            (_, Err(status)) => Answer::Refusal(Box::new(status)),
+        }
+    }
+
+    /// Writes the effect down, behind the barrier.
+    async fn work(&self, asked: &Asked) -> Result<Bytes, Status> {
+        if asked.method == "AuthorizePayment" {
+            let payment = payment::Payment {
+                order_id: asked.order.clone(),
+                provider_reference: "x".repeat(self.talk_bytes.load(Relaxed)),
+                ..Default::default()
+            };
+            let reply = payment::AuthorizePaymentResponse {
+                payment: Some(payment),
+            };
+            self.once(asked, reply).await
+        } else {
+            self.once(asked, ()).await
+        }
+    }
+
+    async fn once<R: Message + Default + Clone>(
+        &self,
+        asked: &Asked,
+        reply: R,
+    ) -> Result<Bytes, Status> {
         let call = Call {
             caller: Caller::Service {
                 name: "saga".into(),
@@ -184,31 +293,52 @@ impl Participant {
             method: "/test/Test",
             idempotency_key: None,
             prefer_wait: None,
-            saga: Some(step),
+            saga: Some(asked.step.clone()),
         };
-        let effect = &format!("{method}{note}");
         let reply = &reply;
-        let message = request.get_ref();
-        let done: Result<R, Error> = self
-            .shared
-            .ledger
-            .once(&call, message, |tx| async move {
-                let sql = "INSERT INTO effects (order_id, effect) VALUES ($1, $2)";
-                let values = [order.into(), effect.as_str().into()];
-                tx.execute_raw(Statement::from_sql_and_values(
-                    tx.get_database_backend(),
-                    sql,
-                    values,
-                ))
+        let unit = |tx: chassis::db::Tx| async move {
+            let sql = "INSERT INTO effects (order_id, effect, label) VALUES ($1, $2, $3)";
+            let values = [&asked.order, &asked.effect, &asked.label()].map(|text| text.into());
+            let backend = tx.get_database_backend();
+            tx.execute_raw(Statement::from_sql_and_values(backend, sql, values))
                 .await?;
-                Ok(reply.clone())
-            })
-            .await;
-        let reply = done.map_err(|error| status::from_error(&error))?;
-        match fate {
-            Some(Fate::Lost) => Err(Status::unavailable("the answer is lost")),
-            _ => Ok(Response::new(reply)),
+            Ok(reply.clone())
+        };
+        let done: Result<R, Error> = self.ledger.once(&call, &(), unit).await;
+        done.map(|reply| reply.encode_to_vec().into())
+            .map_err(|error| status::from_error(&error))
+    }
+}
+
+impl Asked {
+    /// # Panics
+    /// Where it is no call of a saga, or not about an order.
+    fn read(path: &str, metadata: &HeaderMap, message: Bytes) -> Self {
+        let (service, method) = path[1..].split_once('/').expect("/package.Service/Method");
+        let service = DESCRIPTOR_POOL.get_service_by_name(service).expect(path);
+        let called = service.methods().find(|known| known.name() == method);
+        let input = called.expect(path).input();
+        let request = DynamicMessage::decode(input, message.clone()).expect("the method's message");
+        let order = request.get_field_by_name("order_id").expect("an order");
+        let mut effect = method.to_owned();
+        if method == "RejectOrder" {
+            let request = ordering::RejectOrderRequest::decode(message).expect("just read");
+            effect += &format!(":{}", request.rejection.unwrap_or_default().reason);
         }
+        Self {
+            method: method.to_owned(),
+            step: saga_step(metadata),
+            order: order.as_str().expect("a text").to_owned(),
+            effect,
+        }
+    }
+
+    fn label(&self) -> String {
+        let sign = match self.step.operation {
+            SagaOperation::Action => "",
+            SagaOperation::Compensation => "-",
+        };
+        format!("{sign}{}", self.step.step)
     }
 }
 
@@ -216,15 +346,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn saga_step<M>(request: &Request<M>) -> SagaStep {
+fn saga_step(metadata: &HeaderMap) -> SagaStep {
     let text = |key: &str| {
-        request
-            .metadata()
-            .get(key)
-            .expect(key)
-            .to_str()
-            .expect("ASCII")
-            .to_owned()
+        let value = metadata.get(key).expect(key);
+        value.to_str().expect("ASCII").to_owned()
     };
     SagaStep {
         saga_id: text(SAGA_ID).parse().expect("a UUID"),
@@ -258,228 +383,11 @@ impl MigrationName for Effects {
 #[async_trait]
 impl MigrationTrait for Effects {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let sql = "CREATE TABLE effects (id INTEGER PRIMARY KEY, order_id TEXT NOT NULL, effect TEXT NOT NULL)";
+        let sql = "CREATE TABLE effects (id INTEGER PRIMARY KEY, order_id TEXT NOT NULL, effect TEXT NOT NULL, label TEXT NOT NULL)";
         manager
             .get_connection()
             .execute_unprepared(sql)
             .await
             .map(drop)
     }
-}
-
-/// What `async_trait` makes of an rpc; it does not look into macros.
-type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send + 'a>>;
-
-/// An rpc that writes the method's name down for the order.
-macro_rules! effect {
-    ($package:ident, $rpc:ident, $method:ident, $request:ident, $response:ident) => {
-        fn $rpc<'s, 'a>(
-            &'s self,
-            request: Request<$package::$request>,
-        ) -> Answering<'a, $package::$response>
-        where
-            's: 'a,
-            Self: 'a,
-        {
-            Box::pin(async move {
-                let order = request.get_ref().order_id.clone();
-                let reply = $package::$response::default();
-                self.serve(stringify!($method), request, (&order, String::new()), reply)
-                    .await
-            })
-        }
-    };
-}
-
-/// An rpc that no saga calls.
-macro_rules! absent {
-    ($package:ident, $rpc:ident, $request:ident, $response:ident) => {
-        fn $rpc<'s, 'a>(
-            &'s self,
-            _: Request<$package::$request>,
-        ) -> Answering<'a, $package::$response>
-        where
-            's: 'a,
-            Self: 'a,
-        {
-            Box::pin(async { Err(Status::unimplemented("not in tests")) })
-        }
-    };
-}
-
-#[async_trait]
-impl InventoryService for Participant {
-    effect!(
-        inventory,
-        reserve_stock,
-        ReserveStock,
-        ReserveStockRequest,
-        ReserveStockResponse
-    );
-    effect!(
-        inventory,
-        release_stock,
-        ReleaseStock,
-        ReleaseStockRequest,
-        ReleaseStockResponse
-    );
-    effect!(
-        inventory,
-        commit_stock,
-        CommitStock,
-        CommitStockRequest,
-        CommitStockResponse
-    );
-    effect!(
-        inventory,
-        return_stock,
-        ReturnStock,
-        ReturnStockRequest,
-        ReturnStockResponse
-    );
-    absent!(inventory, get_stock, GetStockRequest, GetStockResponse);
-    absent!(
-        inventory,
-        batch_get_stock,
-        BatchGetStockRequest,
-        BatchGetStockResponse
-    );
-    absent!(inventory, set_stock, SetStockRequest, SetStockResponse);
-}
-
-#[async_trait]
-impl PaymentService for Participant {
-    async fn authorize_payment(
-        &self,
-        request: Request<payment::AuthorizePaymentRequest>,
-    ) -> Result<Response<payment::AuthorizePaymentResponse>, Status> {
-        let order = request.get_ref().order_id.clone();
-        let payment = payment::Payment {
-            order_id: order.clone(),
-            provider_reference: "x".repeat(self.shared.talk_bytes.load(Relaxed)),
-            ..Default::default()
-        };
-        let reply = payment::AuthorizePaymentResponse {
-            payment: Some(payment),
-        };
-        self.serve("AuthorizePayment", request, (&order, String::new()), reply)
-            .await
-    }
-
-    effect!(
-        payment,
-        capture_payment,
-        CapturePayment,
-        CapturePaymentRequest,
-        CapturePaymentResponse
-    );
-    effect!(
-        payment,
-        void_payment,
-        VoidPayment,
-        VoidPaymentRequest,
-        VoidPaymentResponse
-    );
-    effect!(
-        payment,
-        refund_payment,
-        RefundPayment,
-        RefundPaymentRequest,
-        RefundPaymentResponse
-    );
-    absent!(payment, get_payment, GetPaymentRequest, GetPaymentResponse);
-    absent!(
-        payment,
-        list_payments,
-        ListPaymentsRequest,
-        ListPaymentsResponse
-    );
-}
-
-#[async_trait]
-impl OrderingService for Participant {
-    type WatchOrderStream = BoxStream<'static, Result<ordering::WatchOrderResponse, Status>>;
-
-    async fn reject_order(
-        &self,
-        request: Request<ordering::RejectOrderRequest>,
-    ) -> Result<Response<ordering::RejectOrderResponse>, Status> {
-        let order = request.get_ref().order_id.clone();
-        let rejection = request.get_ref().rejection.clone().unwrap_or_default();
-        let note = format!(":{}", rejection.reason);
-        self.serve(
-            "RejectOrder",
-            request,
-            (&order, note),
-            ordering::RejectOrderResponse::default(),
-        )
-        .await
-    }
-
-    effect!(
-        ordering,
-        confirm_order,
-        ConfirmOrder,
-        ConfirmOrderRequest,
-        ConfirmOrderResponse
-    );
-    absent!(ordering, place_order, PlaceOrderRequest, PlaceOrderResponse);
-    absent!(ordering, get_order, GetOrderRequest, GetOrderResponse);
-    absent!(ordering, list_orders, ListOrdersRequest, ListOrdersResponse);
-    absent!(
-        ordering,
-        cancel_order,
-        CancelOrderRequest,
-        CancelOrderResponse
-    );
-
-    async fn watch_order(
-        &self,
-        _: Request<ordering::WatchOrderRequest>,
-    ) -> Result<Response<Self::WatchOrderStream>, Status> {
-        Err(Status::unimplemented("not in tests"))
-    }
-}
-
-/// Publishes an event as its service's relay would.
-pub(super) async fn publish<M: ReflectMessage>(
-    nats: &str,
-    event_id: Uuid,
-    aggregate: &str,
-    event: &M,
-) {
-    let name = event.descriptor().full_name().to_owned();
-    let policy = policy::event(&name).expect("an event of the contract");
-    let stream = policy.publisher().to_uppercase();
-    let jetstream = jetstream::new(async_nats::connect(nats).await.expect("the broker runs"));
-    let config = jetstream::stream::Config {
-        name: stream,
-        subjects: vec![format!("{}.>", policy.publisher())],
-        ..Default::default()
-    };
-    if jetstream.get_stream(&config.name).await.is_err() {
-        // The orchestrator may make it at the same moment.
-        let _ = jetstream.create_stream(config).await;
-    }
-    let mut headers = HeaderMap::new();
-    for (header, value) in [
-        ("Nats-Msg-Id", event_id.to_string()),
-        ("ce-id", event_id.to_string()),
-        ("ce-specversion", "1.0".to_owned()),
-        ("ce-source", format!("/caravan/{}", policy.publisher())),
-        ("ce-type", name.clone()),
-        ("ce-subject", aggregate.to_owned()),
-        ("ce-time", "2026-01-01T00:00:00Z".to_owned()),
-        ("content-type", "application/protobuf".to_owned()),
-    ] {
-        headers.insert(header, value.as_str());
-    }
-    let sent = jetstream
-        .publish_with_headers(
-            policy.subject.clone(),
-            headers,
-            event.encode_to_vec().into(),
-        )
-        .await;
-    sent.expect("sent").await.expect("acknowledged");
 }
