@@ -30,6 +30,12 @@ pub fn timestamp(time: OffsetDateTime) -> prost_types::Timestamp {
     SystemTime::from(time).into()
 }
 
+/// The time that a message carries, cut to whole microseconds; `None` where it is out of range.
+pub fn from_timestamp(timestamp: &prost_types::Timestamp) -> Option<OffsetDateTime> {
+    let nanos = i128::from(timestamp.seconds) * 1_000_000_000 + i128::from(timestamp.nanos);
+    OffsetDateTime::from_unix_timestamp_nanos(nanos.div_euclid(1_000) * 1_000).ok()
+}
+
 /// A time in microseconds since 1970 as messages carry it.
 pub fn timestamp_us(us: i64) -> prost_types::Timestamp {
     timestamp(from_us(us))
@@ -43,5 +49,6 @@ mod tests {
     fn microseconds_survive_the_way_through_a_row() {
         let now = now();
         assert_eq!(from_us(to_us(now)), now);
+        assert_eq!(from_timestamp(&timestamp(now)), Some(now));
     }
 }
