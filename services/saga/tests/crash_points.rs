@@ -254,7 +254,8 @@ impl Lane {
             events.into_iter().map(|event| event.saga_id).collect()
         };
         let mut begun = self.begun.clone();
-        (told.sort(), begun.sort());
+        told.sort();
+        begun.sort();
         assert_eq!(told, begun);
     }
 }
@@ -298,7 +299,7 @@ fn judge(done: &[String], back: bool, point: &Point) {
         assert_eq!(found.len(), 1, "{label} after {point:?}: {done:?}");
         found[0]
     };
-    let mut order = BEFORE_PIVOT.map(|label| at(label)).to_vec();
+    let mut order = BEFORE_PIVOT.map(at).to_vec();
     order[..2].sort_unstable();
     if back {
         let mut undone = BEFORE_PIVOT.map(|label| at(&format!("-{label}")));

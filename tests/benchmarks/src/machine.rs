@@ -8,12 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kit::World;
+use kit::{World, rest::Rest};
 
 /// How long the disk is asked to make single small writes durable.
 const FSYNC_FOR: Duration = Duration::from_secs(2);
 /// A write as a log appends it: one page.
 const PAGE_BYTES: usize = 4096;
+
+/// The unit of times in /proc/PID/stat, the same on every Linux that this runs on.
+const TICKS_PER_S: f64 = 100.0;
 
 /// Resident memory of one process.
 #[derive(Clone, Debug)]
@@ -72,6 +75,30 @@ pub(crate) fn memory(world: &mut World) -> Vec<Memory> {
             resident_kib: field(&read(&format!("/proc/{pid}/status")), "VmRSS:"),
         })
         .collect()
+}
+
+/// CPU seconds that a process has used, in user and kernel mode.
+///
+/// # Panics
+/// Where it is gone.
+pub(crate) fn cpu_s(pid: u32) -> f64 {
+    let stat = read(&format!("/proc/{pid}/stat"));
+    // The program's name may hold spaces; the fields after it do not.
+    let (_, fields) = stat.rsplit_once(')').expect("the process runs");
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: f64 = ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
+    ticks / TICKS_PER_S
+}
+
+/// Commits of a service to its database since it started, as its admin port tells.
+pub(crate) async fn commits(admin: &Rest) -> f64 {
+    let metrics = admin.get("/metrics").await.text;
+    let samples = metrics
+        .lines()
+        .filter(|line| line.starts_with("caravan_db_commits_total"));
+    samples
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
 }
 
 /// The number after a name in a file of /proc.

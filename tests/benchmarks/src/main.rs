@@ -1,8 +1,10 @@
 //! Measures release builds on this machine and prints tables in markdown. `make bench` runs it, section by section.
 #![allow(clippy::print_stdout, reason = "the tables are this program's output")]
 
+mod load;
 mod machine;
 mod orders;
+mod sagas;
 mod summary;
 
 use std::time::Duration;
@@ -32,6 +34,8 @@ struct Options {
     /// Not on PostgreSQL.
     #[arg(long)]
     no_postgres: bool,
+    #[command(flatten)]
+    sagas: sagas::SagaOptions,
 }
 
 /// What can be measured.
@@ -39,6 +43,8 @@ struct Options {
 enum Section {
     /// Purchases through the whole mesh.
     Orders,
+    /// The orchestrator alone, and Restate beside it.
+    Sagas,
 }
 
 impl Options {
@@ -68,6 +74,7 @@ async fn main() {
         if arguments.sections.is_empty() || arguments.sections.contains(section) {
             match section {
                 Section::Orders => orders::run(&arguments.options).await,
+                Section::Sagas => sagas::run(&arguments.options).await,
             }
         }
     }

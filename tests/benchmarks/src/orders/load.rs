@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::machine;
 use futures::{
     future::join_all,
     stream::{self, StreamExt},
@@ -164,16 +165,7 @@ async fn commits(world: &World) -> f64 {
         .into_iter()
         .filter_map(|process| process.admin)
     {
-        let metrics = Rest::new(format!("http://{admin}"))
-            .get("/metrics")
-            .await
-            .text;
-        let samples = metrics
-            .lines()
-            .filter(|line| line.starts_with("caravan_db_commits_total"));
-        sum += samples
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum::<f64>();
+        sum += machine::commits(&Rest::new(format!("http://{admin}"))).await;
     }
     sum
 }
