@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 use chassis::saga_definitions::SagaDefinitions;
-use contracts::caravan::ordering::v1::ordering_service_server::OrderingServiceServer;
+use contracts::caravan::ordering::v1::{
+    order_history_service_server::OrderHistoryServiceServer,
+    ordering_service_server::OrderingServiceServer,
+};
 use ordering::{
     SAGAS,
     config::Config,
@@ -23,7 +26,8 @@ fn main() -> ExitCode {
             kit.drain(),
         );
         let sagas = SagaDefinitions::new(kit.channel("saga")?, &SAGAS);
-        kit.grpc(OrderingServiceServer::new(rpc))
+        kit.grpc(OrderingServiceServer::new(rpc.clone()))
+            .grpc(OrderHistoryServiceServer::new(rpc))
             .ready_when("sagas", sagas.check())
             .task("saga definitions", |stop| sagas.register(stop))
             .consume(on_account_registered::consumer(db.clone()))

@@ -50,7 +50,7 @@ pub(crate) fn rejection(rejection: &Rejection) -> pb::Rejection {
     }
 }
 
-fn status(status: Status) -> pb::OrderStatus {
+pub(crate) fn status(status: Status) -> pb::OrderStatus {
     match status {
         Status::Pending => pb::OrderStatus::Pending,
         Status::Confirmed => pb::OrderStatus::Confirmed,

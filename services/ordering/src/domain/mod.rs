@@ -2,5 +2,6 @@
 
 pub mod customer;
 pub mod draft;
+pub mod event;
 pub mod money;
 pub mod order;

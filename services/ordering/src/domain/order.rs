@@ -1,11 +1,18 @@
 //! The order: placed, then confirmed, rejected or cancelled; a confirmed one may be sent back.
+//!
+//! Decisions answer what happens and change nothing; an order is what its events made of it.
 
 use std::collections::HashMap;
 
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{customer::Customer, draft::Draft, money::Money};
+use super::{
+    customer::Customer,
+    draft::Draft,
+    event::{Event, Placed},
+    money::Money,
+};
 
 /// Where an order stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +111,18 @@ pub enum OrderError {
     ReturnDeclined,
 }
 
-/// An order. Fields change by decisions only.
+/// Events that cannot have happened in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BrokenHistory {
+    /// The first event places no order.
+    #[error("an order begins with something else than its placing")]
+    NoBeginning,
+    /// An order is placed that is there already.
+    #[error("an order is placed twice")]
+    TwoBeginnings,
+}
+
+/// An order. Fields change by events only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     parts: Parts,
@@ -131,55 +149,13 @@ pub struct Parts {
     pub created: OffsetDateTime,
     /// When it last changed.
     pub updated: OffsetDateTime,
-    /// Counts the changes; 1 when it is placed.
+    /// Counts the events; 1 when it is placed.
     pub version: i64,
 }
 
-/// What placing an order came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Placement {
-    /// Checkout goes on.
-    Placed,
-    /// It could be turned down at once.
-    Rejected,
-}
-
-/// The order was accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Confirmed;
-
-/// The order was turned down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rejected;
-
-/// The order was taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cancelled {
-    /// Whether stock and money were held for it.
-    pub was_confirmed: bool,
-}
-
-/// The customer wants to send the order back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReturnRequested;
-
-/// The order was sent back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Returned;
-
-/// The order stays with the customer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReturnDeclined;
-
 impl Order {
     /// Places an order at the catalogue's prices. What can be known to fail is turned down at once.
-    pub fn place(
-        id: Uuid,
-        customer: &Customer,
-        draft: &Draft,
-        offers: &HashMap<String, Offer>,
-        now: OffsetDateTime,
-    ) -> (Self, Placement) {
+    pub fn place(customer: &Customer, draft: &Draft, offers: &HashMap<String, Offer>) -> Event {
         let lines: Vec<Line> = draft
             .wishes()
             .iter()
@@ -195,28 +171,89 @@ impl Order {
             .collect();
         let total = total(&lines);
         let rejection = obstacle(customer, &lines, total.as_ref());
-        let (status, placement) = match rejection {
-            None => (Status::Pending, Placement::Placed),
-            Some(_) => (Status::Rejected, Placement::Rejected),
+        let placed = Placed {
+            customer_id: customer.id,
+            customer_name: customer.display_name.clone(),
+            lines,
+            total,
+        };
+        match rejection {
+            None => Event::Placed(placed),
+            Some(rejection) => Event::Refused(placed, rejection),
+        }
+    }
+
+    /// What events made of an order: of a new one, or of the one that it was `before` them. `None` without any.
+    ///
+    /// # Errors
+    /// The events are not those of one order.
+    pub fn fold<'a>(
+        id: Uuid,
+        before: Option<Self>,
+        events: impl IntoIterator<Item = (&'a Event, OffsetDateTime)>,
+    ) -> Result<Option<Self>, BrokenHistory> {
+        events
+            .into_iter()
+            .try_fold(before, |order, (event, at)| match order {
+                None => Self::begin(id, event, at).map(Some),
+                Some(order) => order.apply(event, at).map(Some),
+            })
+    }
+
+    /// The order that begins with this event.
+    ///
+    /// # Errors
+    /// [`BrokenHistory::NoBeginning`].
+    pub fn begin(id: Uuid, event: &Event, at: OffsetDateTime) -> Result<Self, BrokenHistory> {
+        let (placed, rejection) = match event {
+            Event::Placed(placed) => (placed, None),
+            Event::Refused(placed, why) => (placed, Some(why.clone())),
+            _ => return Err(BrokenHistory::NoBeginning),
         };
         let parts = Parts {
             id,
-            customer_id: customer.id,
-            customer_name: customer.display_name.clone(),
-            status,
-            lines,
-            total,
+            customer_id: placed.customer_id,
+            customer_name: placed.customer_name.clone(),
+            status: event.leads_to(),
+            lines: placed.lines.clone(),
+            total: placed.total.clone(),
             rejection,
-            created: now,
-            updated: now,
+            created: at,
+            updated: at,
             version: 1,
         };
-        (Self { parts }, placement)
+        Ok(Self { parts })
+    }
+
+    /// The order after one more event.
+    ///
+    /// # Errors
+    /// [`BrokenHistory::TwoBeginnings`].
+    pub fn apply(mut self, event: &Event, at: OffsetDateTime) -> Result<Self, BrokenHistory> {
+        match event {
+            Event::Placed(_) | Event::Refused(..) => return Err(BrokenHistory::TwoBeginnings),
+            Event::Rejected(rejection) => self.parts.rejection = Some(rejection.clone()),
+            Event::Confirmed
+            | Event::Cancelled { .. }
+            | Event::ReturnRequested { .. }
+            | Event::Returned
+            | Event::ReturnDeclined { .. } => {}
+        }
+        self.parts.status = event.leads_to();
+        self.parts.updated = at;
+        self.parts.version += 1;
+        Ok(self)
     }
 
     /// The order that rows tell of.
     pub fn restore(parts: Parts) -> Self {
         Self { parts }
+    }
+
+    /// The order with the name of the customer, which stands beside its events.
+    pub fn placed_by(mut self, customer_name: String) -> Self {
+        self.parts.customer_name = customer_name;
+        self
     }
 
     /// Its fields.
@@ -228,11 +265,7 @@ impl Order {
     ///
     /// # Errors
     /// The order is no longer pending, or the account may not buy any more.
-    pub fn confirm(
-        &mut self,
-        account_active: bool,
-        now: OffsetDateTime,
-    ) -> Result<Option<Confirmed>, OrderError> {
+    pub fn confirm(&self, account_active: bool) -> Result<Option<Event>, OrderError> {
         match self.parts.status {
             Status::Confirmed
             | Status::ReturnRequested
@@ -241,10 +274,7 @@ impl Order {
             Status::Cancelled => Err(OrderError::Cancelled),
             Status::Rejected => Err(OrderError::Rejected),
             Status::Pending if !account_active => Err(OrderError::AccountInactive),
-            Status::Pending => {
-                self.go(Status::Confirmed, now);
-                Ok(Some(Confirmed))
-            }
+            Status::Pending => Ok(Some(Event::Confirmed)),
         }
     }
 
@@ -252,64 +282,52 @@ impl Order {
     ///
     /// # Errors
     /// [`OrderError::Confirmed`].
-    pub fn reject(
-        &mut self,
-        rejection: Rejection,
-        now: OffsetDateTime,
-    ) -> Result<Option<Rejected>, OrderError> {
+    pub fn reject(&self, rejection: Rejection) -> Result<Option<Event>, OrderError> {
         match self.parts.status {
             Status::Rejected | Status::Cancelled => Ok(None),
             Status::Confirmed
             | Status::ReturnRequested
             | Status::Returned
             | Status::ReturnDeclined => Err(OrderError::Confirmed),
-            Status::Pending => {
-                self.parts.rejection = Some(rejection);
-                self.go(Status::Rejected, now);
-                Ok(Some(Rejected))
-            }
+            Status::Pending => Ok(Some(Event::Rejected(rejection))),
         }
     }
 
-    /// Takes the order back. `None` where that was done before.
+    /// Takes the order back. `None` where that was done before. `reason` is in the words of whoever does it.
     ///
     /// # Errors
     /// It was turned down, or a return of it was asked for.
-    pub fn cancel(&mut self, now: OffsetDateTime) -> Result<Option<Cancelled>, OrderError> {
+    pub fn cancel(&self, reason: &str) -> Result<Option<Event>, OrderError> {
         match self.parts.status {
             Status::Cancelled => Ok(None),
             Status::Rejected => Err(OrderError::Rejected),
             Status::ReturnRequested => Err(OrderError::ReturnRequested),
             Status::Returned => Err(OrderError::Returned),
             Status::ReturnDeclined => Err(OrderError::ReturnDeclined),
-            Status::Pending | Status::Confirmed => {
-                let was_confirmed = self.parts.status == Status::Confirmed;
-                self.go(Status::Cancelled, now);
-                Ok(Some(Cancelled { was_confirmed }))
-            }
+            Status::Pending | Status::Confirmed => Ok(Some(Event::Cancelled {
+                was_confirmed: self.parts.status == Status::Confirmed,
+                reason: reason.to_owned(),
+            })),
         }
     }
 
-    /// Asks to send the order back. `None` where that was done before, also if it was accepted since.
+    /// Asks to send the order back. `None` where that was done before, also if it was accepted since. `reason` is in the
+    /// customer's words.
     ///
     /// Nothing tells yet when an order arrives: a confirmed one counts as delivered.
     ///
     /// # Errors
     /// The order never was confirmed, was taken back, or its return was declined.
-    pub fn request_return(
-        &mut self,
-        now: OffsetDateTime,
-    ) -> Result<Option<ReturnRequested>, OrderError> {
+    pub fn request_return(&self, reason: &str) -> Result<Option<Event>, OrderError> {
         match self.parts.status {
             Status::ReturnRequested | Status::Returned => Ok(None),
             Status::Pending => Err(OrderError::NotDelivered),
             Status::Rejected => Err(OrderError::Rejected),
             Status::Cancelled => Err(OrderError::Cancelled),
             Status::ReturnDeclined => Err(OrderError::ReturnDeclined),
-            Status::Confirmed => {
-                self.go(Status::ReturnRequested, now);
-                Ok(Some(ReturnRequested))
-            }
+            Status::Confirmed => Ok(Some(Event::ReturnRequested {
+                reason: reason.to_owned(),
+            })),
         }
     }
 
@@ -317,41 +335,28 @@ impl Order {
     ///
     /// # Errors
     /// [`OrderError::NoReturn`], [`OrderError::ReturnDeclined`].
-    pub fn accept_return(&mut self, now: OffsetDateTime) -> Result<Option<Returned>, OrderError> {
+    pub fn accept_return(&self) -> Result<Option<Event>, OrderError> {
         match self.parts.status {
             Status::Returned => Ok(None),
             Status::ReturnDeclined => Err(OrderError::ReturnDeclined),
-            Status::ReturnRequested => {
-                self.go(Status::Returned, now);
-                Ok(Some(Returned))
-            }
+            Status::ReturnRequested => Ok(Some(Event::Returned)),
             _ => Err(OrderError::NoReturn),
         }
     }
 
-    /// Leaves the order with the customer. `None` where that was done before.
+    /// Leaves the order with the customer; `message` is a sentence for the customer. `None` where that was done before.
     ///
     /// # Errors
     /// [`OrderError::NoReturn`], [`OrderError::Returned`].
-    pub fn decline_return(
-        &mut self,
-        now: OffsetDateTime,
-    ) -> Result<Option<ReturnDeclined>, OrderError> {
+    pub fn decline_return(&self, message: &str) -> Result<Option<Event>, OrderError> {
         match self.parts.status {
             Status::ReturnDeclined => Ok(None),
             Status::Returned => Err(OrderError::Returned),
-            Status::ReturnRequested => {
-                self.go(Status::ReturnDeclined, now);
-                Ok(Some(ReturnDeclined))
-            }
+            Status::ReturnRequested => Ok(Some(Event::ReturnDeclined {
+                message: message.to_owned(),
+            })),
             _ => Err(OrderError::NoReturn),
         }
-    }
-
-    fn go(&mut self, status: Status, now: OffsetDateTime) {
-        self.parts.status = status;
-        self.parts.updated = now;
-        self.parts.version += 1;
     }
 }
 
@@ -420,7 +425,7 @@ mod tests {
         ])
     }
 
-    fn place(customer: &Customer, lines: &[(&str, i32)]) -> (Order, Placement) {
+    fn place(customer: &Customer, lines: &[(&str, i32)]) -> Order {
         let wishes = lines
             .iter()
             .map(|(sku, quantity)| Wish {
@@ -428,13 +433,15 @@ mod tests {
                 quantity: *quantity,
             })
             .collect();
-        Order::place(
-            Uuid::now_v7(),
-            customer,
-            &Draft::new(wishes).expect("no sku twice"),
-            &offers(),
-            NOW,
-        )
+        let draft = Draft::new(wishes).expect("no sku twice");
+        let event = Order::place(customer, &draft, &offers());
+        Order::begin(Uuid::now_v7(), &event, NOW).expect("a beginning")
+    }
+
+    /// The order after what was decided.
+    fn after(order: Order, decision: Result<Option<Event>, OrderError>) -> Order {
+        let event = decision.expect("allowed").expect("news");
+        order.apply(&event, NOW).expect("no second beginning")
     }
 
     fn rejection(order: &Order) -> &str {
@@ -443,8 +450,7 @@ mod tests {
 
     #[test]
     fn an_order_costs_what_the_catalogue_says() {
-        let (order, placement) = place(&customer(true), &[("mug", 2), ("cap", 1)]);
-        assert_eq!(placement, Placement::Placed);
+        let order = place(&customer(true), &[("mug", 2), ("cap", 1)]);
         assert_eq!(
             order.parts().total,
             Some(Money {
@@ -462,93 +468,116 @@ mod tests {
             (true, vec![("mug", 1), ("pin", 1)], "MIXED_CURRENCIES"),
             (false, vec![("mug", 1)], "ACCOUNT_INACTIVE"),
         ] {
-            let (order, placement) = place(&customer(active), &lines);
-            assert_eq!(placement, Placement::Rejected);
+            let order = place(&customer(active), &lines);
             assert_eq!(order.parts().status, Status::Rejected);
             assert_eq!(rejection(&order), reason);
+            assert_eq!(order.parts().lines.len(), lines.len());
         }
     }
 
     #[test]
     fn a_pending_order_is_confirmed_once() {
-        let (mut order, _) = place(&customer(true), &[("mug", 1)]);
-        assert_eq!(order.confirm(true, NOW), Ok(Some(Confirmed)));
-        assert_eq!(order.confirm(true, NOW), Ok(None));
+        let order = place(&customer(true), &[("mug", 1)]);
+        let decision = order.confirm(true);
+        let order = after(order, decision);
+        assert_eq!(order.confirm(true), Ok(None));
         assert_eq!(order.parts().version, 2);
         let late = Rejection {
             reason: "LATE".into(),
             message: String::new(),
         };
-        assert_eq!(order.reject(late, NOW), Err(OrderError::Confirmed));
+        assert_eq!(order.reject(late), Err(OrderError::Confirmed));
     }
 
     #[test]
     fn an_account_that_went_inactive_keeps_the_order_from_being_confirmed() {
-        let (mut order, _) = place(&customer(true), &[("mug", 1)]);
-        assert_eq!(order.confirm(false, NOW), Err(OrderError::AccountInactive));
-        assert_eq!(order.parts().status, Status::Pending);
+        let order = place(&customer(true), &[("mug", 1)]);
+        assert_eq!(order.confirm(false), Err(OrderError::AccountInactive));
     }
 
     #[test]
     fn a_cancelled_order_stays_cancelled() {
-        let (mut order, _) = place(&customer(true), &[("mug", 1)]);
+        let order = place(&customer(true), &[("mug", 1)]);
+        let decision = order.cancel("too late");
         assert_eq!(
-            order.cancel(NOW),
-            Ok(Some(Cancelled {
-                was_confirmed: false
+            decision,
+            Ok(Some(Event::Cancelled {
+                was_confirmed: false,
+                reason: "too late".into()
             }))
         );
-        assert_eq!(order.cancel(NOW), Ok(None));
-        assert_eq!(order.confirm(true, NOW), Err(OrderError::Cancelled));
+        let order = after(order, decision);
+        assert_eq!(order.cancel(""), Ok(None));
+        assert_eq!(order.confirm(true), Err(OrderError::Cancelled));
         let rejection = Rejection {
             reason: "ORDER_CANCELLED".into(),
             message: String::new(),
         };
-        assert_eq!(order.reject(rejection, NOW), Ok(None));
+        assert_eq!(order.reject(rejection), Ok(None));
         assert_eq!(order.parts().status, Status::Cancelled);
-        assert_eq!(order.parts().rejection, None);
     }
 
     #[test]
     fn a_confirmed_order_can_be_taken_back_and_a_rejected_one_cannot() {
-        let (mut order, _) = place(&customer(true), &[("mug", 1)]);
-        order.confirm(true, NOW).expect("pending");
+        let order = place(&customer(true), &[("mug", 1)]);
+        let decision = order.confirm(true);
+        let order = after(order, decision);
         assert_eq!(
-            order.cancel(NOW),
-            Ok(Some(Cancelled {
-                was_confirmed: true
+            order.cancel(""),
+            Ok(Some(Event::Cancelled {
+                was_confirmed: true,
+                reason: String::new()
             }))
         );
-        let (mut order, _) = place(&customer(true), &[("unicorn", 1)]);
-        assert_eq!(order.cancel(NOW), Err(OrderError::Rejected));
+        let order = place(&customer(true), &[("unicorn", 1)]);
+        assert_eq!(order.cancel(""), Err(OrderError::Rejected));
     }
 
     #[test]
+    fn events_of_no_order_and_of_two_are_told_apart_from_those_of_one() {
+        let order = place(&customer(true), &[("mug", 1)]);
+        let draft = Draft::new(Vec::new()).expect("no sku twice");
+        let placed = Order::place(&customer(true), &draft, &offers());
+        assert_eq!(order.apply(&placed, NOW), Err(BrokenHistory::TwoBeginnings));
+        assert_eq!(
+            Order::fold(Uuid::nil(), None, [(&Event::Confirmed, NOW)]),
+            Err(BrokenHistory::NoBeginning)
+        );
+        assert_eq!(Order::fold(Uuid::nil(), None, []), Ok(None));
+    }
+    #[test]
     fn a_confirmed_order_is_sent_back_once_and_no_longer_cancelled() {
-        let (mut order, _) = place(&customer(true), &[("mug", 1)]);
-        assert_eq!(order.request_return(NOW), Err(OrderError::NotDelivered));
-        assert_eq!(order.accept_return(NOW), Err(OrderError::NoReturn));
-        order.confirm(true, NOW).expect("pending");
-        assert_eq!(order.request_return(NOW), Ok(Some(ReturnRequested)));
-        assert_eq!(order.request_return(NOW), Ok(None));
-        assert_eq!(order.cancel(NOW), Err(OrderError::ReturnRequested));
-        assert_eq!(order.accept_return(NOW), Ok(Some(Returned)));
-        assert_eq!(order.accept_return(NOW), Ok(None));
-        assert_eq!(order.decline_return(NOW), Err(OrderError::Returned));
-        assert_eq!(order.request_return(NOW), Ok(None));
+        let order = place(&customer(true), &[("mug", 1)]);
+        assert_eq!(order.request_return("worn"), Err(OrderError::NotDelivered));
+        assert_eq!(order.accept_return(), Err(OrderError::NoReturn));
+        let decision = order.confirm(true);
+        let order = after(order, decision);
+        let decision = order.request_return("worn");
+        let order = after(order, decision);
+        assert_eq!(order.request_return("worn"), Ok(None));
+        assert_eq!(order.cancel(""), Err(OrderError::ReturnRequested));
+        let decision = order.accept_return();
+        assert_eq!(decision, Ok(Some(Event::Returned)));
+        let order = after(order, decision);
+        assert_eq!(order.accept_return(), Ok(None));
+        assert_eq!(order.decline_return("no"), Err(OrderError::Returned));
+        assert_eq!(order.request_return("worn"), Ok(None));
         assert!(order.parts().status.is_final());
     }
 
     #[test]
     fn a_declined_return_stays_declined() {
-        let (mut order, _) = place(&customer(true), &[("mug", 1)]);
-        order.confirm(true, NOW).expect("pending");
-        assert_eq!(order.decline_return(NOW), Err(OrderError::NoReturn));
-        order.request_return(NOW).expect("confirmed");
-        assert_eq!(order.decline_return(NOW), Ok(Some(ReturnDeclined)));
-        assert_eq!(order.decline_return(NOW), Ok(None));
-        assert_eq!(order.accept_return(NOW), Err(OrderError::ReturnDeclined));
-        assert_eq!(order.request_return(NOW), Err(OrderError::ReturnDeclined));
-        assert_eq!(order.cancel(NOW), Err(OrderError::ReturnDeclined));
+        let order = place(&customer(true), &[("mug", 1)]);
+        let decision = order.confirm(true);
+        let order = after(order, decision);
+        assert_eq!(order.decline_return("no"), Err(OrderError::NoReturn));
+        let decision = order.request_return("worn");
+        let order = after(order, decision);
+        let decision = order.decline_return("no");
+        let order = after(order, decision);
+        assert_eq!(order.decline_return("no"), Ok(None));
+        assert_eq!(order.accept_return(), Err(OrderError::ReturnDeclined));
+        assert_eq!(order.request_return(""), Err(OrderError::ReturnDeclined));
+        assert_eq!(order.cancel(""), Err(OrderError::ReturnDeclined));
     }
 }

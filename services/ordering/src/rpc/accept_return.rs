@@ -1,10 +1,10 @@
 //! Takes an order back from its customer: the pivot of a return.
 
-use chassis::{Call, clock};
+use chassis::{Call, outbox::Actor};
 use contracts::caravan::ordering::v1 as pb;
 
-use super::Rpc;
-use crate::{error::Error, events::publish, message, store};
+use super::{Rpc, change};
+use crate::{error::Error, message};
 
 pub(super) async fn handle(
     rpc: &Rpc,
@@ -12,16 +12,11 @@ pub(super) async fn handle(
     request: pb::AcceptReturnRequest,
 ) -> Result<pb::AcceptReturnResponse, Error> {
     let id = message::order_id(&request.order_id)?;
+    let actor = &Actor::of(&call);
     let reply = rpc
         .db
         .once(&call, &request, |tx| async move {
-            let mut order = store::orders::find(&tx, id)
-                .await?
-                .ok_or(Error::NotFound(id))?;
-            if order.accept_return(clock::now())?.is_some() {
-                store::orders::save(&tx, &order).await?;
-                publish::returned(&tx, &order).await?;
-            }
+            let order = change(&tx, id, actor, |order| order.accept_return()).await?;
             Ok::<_, Error>(pb::AcceptReturnResponse {
                 order: Some(message::order(&order)),
             })

@@ -1,10 +1,10 @@
 //! Takes an order back.
 
-use chassis::{Call, clock};
+use chassis::{Call, outbox::Actor};
 use contracts::caravan::ordering::v1 as pb;
 
-use super::Rpc;
-use crate::{error::Error, events::publish, message, store};
+use super::{Rpc, change};
+use crate::{error::Error, message};
 
 pub(super) async fn handle(
     rpc: &Rpc,
@@ -13,18 +13,12 @@ pub(super) async fn handle(
 ) -> Result<pb::CancelOrderResponse, Error> {
     let id = message::order_id(&request.order_id)?;
     rpc.visible_order(&call, id).await?;
+    let (actor, request) = (&Actor::of(&call), &request);
     let order = rpc
         .db
-        .write(|tx| async move {
-            let mut order = store::orders::find(&tx, id)
-                .await?
-                .ok_or(Error::NotFound(id))?;
-            if let Some(cancelled) = order.cancel(clock::now())? {
-                store::orders::save(&tx, &order).await?;
-                publish::cancelled(&tx, &order, cancelled).await?;
-            }
-            Ok::<_, Error>(order)
-        })
+        .write(
+            |tx| async move { change(&tx, id, actor, |order| order.cancel(&request.reason)).await },
+        )
         .await?;
     rpc.watchers.changed(id);
     Ok(pb::CancelOrderResponse {

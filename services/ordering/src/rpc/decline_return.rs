@@ -1,10 +1,10 @@
 //! Leaves an order with its customer: the compensation of asking for a return.
 
-use chassis::{Call, clock};
+use chassis::{Call, outbox::Actor};
 use contracts::caravan::ordering::v1 as pb;
 
-use super::Rpc;
-use crate::{error::Error, events::publish, message, store};
+use super::{Rpc, change};
+use crate::{error::Error, message};
 
 pub(super) async fn handle(
     rpc: &Rpc,
@@ -12,17 +12,14 @@ pub(super) async fn handle(
     request: pb::DeclineReturnRequest,
 ) -> Result<pb::DeclineReturnResponse, Error> {
     let id = message::order_id(&request.order_id)?;
-    let text = request.message.as_str();
+    let (actor, request) = (&Actor::of(&call), &request);
     let reply = rpc
         .db
-        .once(&call, &request, |tx| async move {
-            let mut order = store::orders::find(&tx, id)
-                .await?
-                .ok_or(Error::NotFound(id))?;
-            if order.decline_return(clock::now())?.is_some() {
-                store::orders::save(&tx, &order).await?;
-                publish::return_declined(&tx, &order, text).await?;
-            }
+        .once(&call, request, |tx| async move {
+            let order = change(&tx, id, actor, |order| {
+                order.decline_return(&request.message)
+            })
+            .await?;
             Ok::<_, Error>(pb::DeclineReturnResponse {
                 order: Some(message::order(&order)),
             })

@@ -1,14 +1,24 @@
 //! The rpcs: each method delegates to its file.
 
-use chassis::{Call, db::Db};
-use contracts::caravan::ordering::v1::{self as pb, ordering_service_server::OrderingService};
+use chassis::{
+    Call, clock,
+    db::{Db, Tx},
+    outbox::Actor,
+};
+use contracts::caravan::ordering::v1::{
+    self as pb, order_history_service_server::OrderHistoryService,
+    ordering_service_server::OrderingService,
+};
 use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
 use crate::{
-    domain::order::Order,
+    domain::{
+        event::Event,
+        order::{Order, OrderError},
+    },
     error::Error,
     store,
     upstream::{Catalog, Identity},
@@ -20,8 +30,10 @@ mod cancel_order;
 mod confirm_order;
 mod decline_return;
 mod get_order;
+mod list_order_events;
 mod list_orders;
 mod place_order;
+mod rebuild_orders;
 mod reject_order;
 mod request_return;
 mod watch_order;
@@ -57,6 +69,33 @@ impl Rpc {
                 call.caller.sees_all() || call.caller.user_id() == Some(order.parts().customer_id)
             })
             .ok_or(Error::NotFound(id))
+    }
+}
+
+/// Loads an order, decides, and records what was decided.
+async fn change(
+    tx: &Tx,
+    id: Uuid,
+    actor: &Actor,
+    decide: impl FnOnce(&Order) -> Result<Option<Event>, OrderError>,
+) -> Result<Order, Error> {
+    let order = store::history::load(tx, id)
+        .await?
+        .ok_or(Error::NotFound(id))?;
+    let decision = decide(&order)?;
+    record(tx, order, decision, actor).await
+}
+
+/// The order after a decision; as it was where there is nothing new.
+async fn record(
+    tx: &Tx,
+    order: Order,
+    decision: Option<Event>,
+    actor: &Actor,
+) -> Result<Order, Error> {
+    match decision {
+        Some(event) => Ok(store::history::append(tx, order, &event, clock::now(), actor).await?),
+        None => Ok(order),
     }
 }
 
@@ -160,6 +199,31 @@ impl OrderingService for Rpc {
     ) -> Result<Response<pb::DeclineReturnResponse>, Status> {
         chassis::rpc::unary(request, |call, message| {
             decline_return::handle(self, call, message)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl OrderHistoryService for Rpc {
+    type RebuildOrdersStream = BoxStream<'static, Result<pb::RebuildOrdersResponse, Status>>;
+
+    async fn list_order_events(
+        &self,
+        request: Request<pb::ListOrderEventsRequest>,
+    ) -> Result<Response<pb::ListOrderEventsResponse>, Status> {
+        chassis::rpc::unary(request, |call, message| {
+            list_order_events::handle(self, call, message)
+        })
+        .await
+    }
+
+    async fn rebuild_orders(
+        &self,
+        request: Request<pb::RebuildOrdersRequest>,
+    ) -> Result<Response<Self::RebuildOrdersStream>, Status> {
+        chassis::rpc::server_stream(request, |call, message| {
+            rebuild_orders::handle(self, call, message)
         })
         .await
     }

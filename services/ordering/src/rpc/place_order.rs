@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::{Call, clock, context};
+use chassis::{Call, clock, context, outbox::Actor};
 use contracts::caravan::ordering::v1 as pb;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -12,10 +12,9 @@ use crate::{
     domain::{
         customer::Customer,
         draft::{Draft, Wish},
-        order::{Order, Placement},
+        order::Order,
     },
     error::Error,
-    events::publish,
     message, store,
 };
 
@@ -51,17 +50,14 @@ async fn place(
     let draft = Draft::new(wishes.collect())?;
     let customer = customer(rpc, customer_id).await?;
     let offers = rpc.catalog.offers(draft.skus()).await?;
-    let (order, placement) = Order::place(Uuid::now_v7(), &customer, &draft, &offers, clock::now());
-    let (order, placement) = (&order, &placement);
+    let event = &Order::place(&customer, &draft, &offers);
+    let (id, now, actor) = (Uuid::now_v7(), clock::now(), &Actor::of(call));
     rpc.db
         .once(call, request, |tx| async move {
-            store::orders::insert(&tx, order).await?;
-            match placement {
-                Placement::Placed => publish::placed(&tx, order, &request.payment_method).await?,
-                Placement::Rejected => publish::rejected(&tx, order).await?,
-            }
+            let method = &request.payment_method;
+            let order = store::history::begin(&tx, id, event, method, now, actor).await?;
             Ok(pb::PlaceOrderResponse {
-                order: Some(message::order(order)),
+                order: Some(message::order(&order)),
             })
         })
         .await

@@ -1,10 +1,10 @@
 //! Turns an order down: the compensation of placing it.
 
-use chassis::{Call, Violation, clock};
+use chassis::{Call, Violation, outbox::Actor};
 use contracts::caravan::ordering::v1 as pb;
 
-use super::Rpc;
-use crate::{domain::order::Rejection, error::Error, events::publish, message, store};
+use super::{Rpc, change};
+use crate::{domain::order::Rejection, error::Error, message};
 
 pub(super) async fn handle(
     rpc: &Rpc,
@@ -16,20 +16,15 @@ pub(super) async fn handle(
         .rejection
         .as_ref()
         .ok_or_else(|| Violation::new("rejection", "must be set"))?;
+    let actor = &Actor::of(&call);
     let reply = rpc
         .db
         .once(&call, &request, |tx| async move {
-            let mut order = store::orders::find(&tx, id)
-                .await?
-                .ok_or(Error::NotFound(id))?;
             let rejection = Rejection {
                 reason: rejection.reason.clone(),
                 message: rejection.message.clone(),
             };
-            if order.reject(rejection, clock::now())?.is_some() {
-                store::orders::save(&tx, &order).await?;
-                publish::rejected(&tx, &order).await?;
-            }
+            let order = change(&tx, id, actor, |order| order.reject(rejection)).await?;
             Ok::<_, Error>(pb::RejectOrderResponse {
                 order: Some(message::order(&order)),
             })

@@ -1,6 +1,13 @@
-//! Aggregates to rows and back. Every update checks the version.
+//! Orders in the database: their events, and the read model that is made of them in the same unit of work.
 
 pub mod customers;
 pub mod entity;
+pub mod history;
 pub mod migrations;
 pub mod orders;
+pub mod rebuild;
+mod record;
+pub mod snapshots;
+#[cfg(test)]
+mod tests;
+mod upcast;

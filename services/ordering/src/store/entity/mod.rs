@@ -2,4 +2,6 @@
 
 pub mod customer;
 pub mod order;
+pub mod order_customer;
 pub mod order_line;
+pub mod order_snapshot;

@@ -39,8 +39,6 @@ pub struct Model {
     pub id: Uuid,
     /// The account that placed it.
     pub customer_id: Uuid,
-    /// The customer's name when it was placed.
-    pub customer_name: String,
     /// Where it stands.
     pub status: Status,
     /// ISO 4217; null where there is no total.
