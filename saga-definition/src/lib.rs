@@ -7,4 +7,5 @@
 pub mod check;
 pub mod definition;
 pub mod expression;
+pub mod places;
 pub mod source;

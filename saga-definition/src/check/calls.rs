@@ -14,7 +14,8 @@ use crate::{
         Call, DEFAULT_MAX_ITEMS, DEFAULT_MAX_PARALLEL, DEFAULT_TIMEOUT, ForEach, MAX_ITEMS,
         MAX_PARALLEL, Step, Trigger, WaitFor,
     },
-    expression::{Expression, Scope, Type},
+    expression::{self, Expression, Scope, Type},
+    places::Place,
 };
 
 impl Compiler<'_> {
@@ -27,8 +28,8 @@ impl Compiler<'_> {
             return None;
         };
         let scope = scopes::event(Type::of_message(&message));
-        let key = self.expression("trigger.key", "", &trigger.key, &scope, Some(&Type::String));
-        let when = self.condition("trigger.when", "", &trigger.when, &scope);
+        let key = self.expression("trigger.key", &trigger.key, &scope, Some(&Type::String));
+        let when = self.condition("trigger.when", &trigger.when, &scope);
         Some(Trigger {
             subject: trigger.subject.clone(),
             message,
@@ -46,7 +47,6 @@ impl Compiler<'_> {
     ) -> Step {
         let (mut scopes, outside) = (scopes.clone(), &scopes.0);
         let field = |name: &str| format!("steps[{index}].{name}");
-        let label = format!("step `{}`: ", step.name);
         let timeout = self
             .duration(
                 &field("timeout"),
@@ -56,9 +56,9 @@ impl Compiler<'_> {
             )
             .flatten()
             .unwrap_or(DEFAULT_TIMEOUT);
-        let when = self.condition(&field("when"), &label, &step.when, outside);
+        let when = self.condition(&field("when"), &step.when, outside);
         let for_each = step.for_each.as_ref().and_then(|each| {
-            let (each, item) = self.for_each(&field("forEach"), &label, each, outside)?;
+            let (each, item) = self.for_each(&field("forEach"), each, outside)?;
             for scope in [&mut scopes.0, &mut scopes.1] {
                 scope.variables.insert("item".to_owned(), item.clone());
                 scope.variables.insert("index".to_owned(), Type::Int);
@@ -68,7 +68,7 @@ impl Compiler<'_> {
         let wait_for = step
             .wait_for
             .as_ref()
-            .map(|wait| self.wait_for(&field("waitFor"), &label, wait));
+            .map(|wait| self.wait_for(&field("waitFor"), wait));
         for (name, set) in [
             ("call", !step.call.is_empty()),
             ("forEach", step.for_each.is_some()),
@@ -76,7 +76,7 @@ impl Compiler<'_> {
             if wait_for.is_some() && set {
                 self.fault(
                     field(name),
-                    format!("{label}waits for a signal, so it has no `{name}`"),
+                    format!("waits for a signal, so it has no `{name}`"),
                 );
             }
         }
@@ -86,20 +86,19 @@ impl Compiler<'_> {
                 ("retry", step.retry.is_some()),
             ] {
                 if set {
-                    self.fault(field(name), format!("{label}has no call to use it for"));
+                    self.fault(field(name), format!("has no call to use it for"));
                 }
             }
             if step.compensation.is_none() && wait_for.is_none() {
                 self.fault(
                     field("call"),
-                    format!("{label}has neither a call nor a compensation"),
+                    format!("has neither a call nor a compensation"),
                 );
             }
             None
         } else {
             self.call(
                 &field(""),
-                &label,
                 (&step.call, &step.request, step.retry.as_ref()),
                 timeout,
                 &scopes.0,
@@ -111,7 +110,7 @@ impl Compiler<'_> {
                 undo.request.as_str(),
                 undo.retry.as_ref(),
             );
-            self.call(&field("compensation."), &label, parts, timeout, &scopes.1)
+            self.call(&field("compensation."), parts, timeout, &scopes.1)
         });
         Step {
             name: Arc::from(step.name.as_str()),
@@ -127,13 +126,11 @@ impl Compiler<'_> {
         }
     }
 
-    fn wait_for(&mut self, field: &str, label: &str, wait: &pb::WaitFor) -> WaitFor {
+    fn wait_for(&mut self, field: &str, wait: &pb::WaitFor) -> WaitFor {
         if !names::is_signal_name(&wait.signal) {
             self.fault(
                 format!("{field}.signal"),
-                format!(
-                    "{label}is 1 to 64 lower case letters, digits, `_` and `-`, a letter first"
-                ),
+                format!("is 1 to 64 lower case letters, digits, `_` and `-`, a letter first"),
             );
         }
         let timeout = self.duration(
@@ -155,17 +152,13 @@ impl Compiler<'_> {
     fn for_each(
         &mut self,
         field: &str,
-        label: &str,
         each: &pb::ForEach,
         scope: &Scope,
     ) -> Option<(ForEach, Type)> {
         let mut limit = |name: &str, value: i32, default: usize, most: usize| {
             let value = usize::try_from(value).ok().filter(|value| *value <= most);
             if value.is_none() {
-                self.fault(
-                    format!("{field}.{name}"),
-                    format!("{label}must be 0 to {most}"),
-                );
+                self.fault(format!("{field}.{name}"), format!("must be 0 to {most}"));
             }
             value.filter(|value| *value > 0).unwrap_or(default)
         };
@@ -183,7 +176,7 @@ impl Compiler<'_> {
                 other => Err(format!("must be a list, not a {other}").into()),
             });
         let (items, item) = checked
-            .map_err(|fault| self.fault(format!("{field}.items"), format!("{label}{fault}")))
+            .map_err(|fault| self.misfit(&format!("{field}.items"), fault))
             .ok()?;
         let each = ForEach {
             items,
@@ -196,20 +189,19 @@ impl Compiler<'_> {
     pub(super) fn call(
         &mut self,
         field: &str,
-        label: &str,
         (call, request, retry): (&str, &str, Option<&pb::RetryPolicy>),
         timeout: Duration,
         scope: &Scope,
     ) -> Option<Call> {
-        let retry = self.retry(&format!("{field}retry"), label, retry);
+        let retry = self.retry(&format!("{field}retry"), retry);
         let method = match scopes::method(self.pool, call) {
             Ok(method) => method,
             Err(text) => {
-                self.fault(format!("{field}call"), format!("{label}{text}"));
+                self.fault(format!("{field}call"), text);
                 return None;
             }
         };
-        let request = self.request(&format!("{field}request"), label, request, scope, &method)?;
+        let request = self.request(&format!("{field}request"), request, scope, &method)?;
         let service = method.parent_service();
         Some(Call {
             path: format!("/{}/{}", service.full_name(), method.name()).into(),
@@ -225,7 +217,6 @@ impl Compiler<'_> {
     pub(super) fn request(
         &mut self,
         field: &str,
-        label: &str,
         text: &str,
         scope: &Scope,
         method: &MethodDescriptor,
@@ -236,29 +227,33 @@ impl Compiler<'_> {
             expression.check_message(scope, &method.input())?;
             Ok(expression)
         });
-        checked
-            .map_err(|fault| self.fault(field, format!("{label}{fault}")))
-            .ok()
+        checked.map_err(|fault| self.misfit(field, fault)).ok()
+    }
+
+    /// A fault within an expression.
+    fn misfit(&mut self, field: &str, fault: expression::Fault) {
+        self.fault(field, fault.text);
+        if let (Some(fault), Some((line, column))) = (self.faults.last_mut(), fault.place) {
+            fault.inner = Some(Place { line, column });
+        }
     }
 
     pub(super) fn condition(
         &mut self,
         field: &str,
-        label: &str,
         text: &str,
         scope: &Scope,
     ) -> Option<Expression> {
         if text.trim().is_empty() {
             None
         } else {
-            self.expression(field, label, text, scope, Some(&Type::Bool))
+            self.expression(field, text, scope, Some(&Type::Bool))
         }
     }
 
     pub(super) fn expression(
         &mut self,
         field: &str,
-        label: &str,
         text: &str,
         scope: &Scope,
         wanted: Option<&Type>,
@@ -272,8 +267,6 @@ impl Compiler<'_> {
                 _ => Ok(expression),
             }
         });
-        checked
-            .map_err(|fault| self.fault(field, format!("{label}{fault}")))
-            .ok()
+        checked.map_err(|fault| self.misfit(field, fault)).ok()
     }
 }

@@ -1,11 +1,14 @@
 //! From the contract's definition to one that can run: every fault is found and named with its step and place.
 
+use std::fmt;
+
 use contracts::caravan::saga::v1 as pb;
 use prost_reflect::DescriptorPool;
 
 use crate::{
     definition::{Definition, MAX_STEPS, Step},
     expression::{Type, with_large_stack},
+    places::{Place, Places},
 };
 
 mod calls;
@@ -23,8 +26,39 @@ const MAX_FAULTS: usize = 50;
 pub struct Fault {
     /// Where, e.g. `steps[2].request`.
     pub field: String,
-    /// What is wrong, with the step's name.
+    /// The step's name, where it is one's.
+    pub step: Option<String>,
+    /// Where in the field's expression.
+    pub inner: Option<Place>,
+    /// Where in the text that the definition was read from, once it was [located](Self::locate).
+    pub place: Option<Place>,
+    /// What is wrong.
     pub text: String,
+}
+
+impl Fault {
+    /// Finds its place in the text that the definition was read from.
+    pub fn locate(&mut self, places: &Places<'_>) {
+        let inner = self
+            .inner
+            .and_then(|inner| places.within(&self.field, inner));
+        self.place = inner.or_else(|| places.find(&self.field));
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = self.place {
+            write!(f, "{place}: ")?;
+        }
+        if let Some(step) = &self.step {
+            write!(f, "step `{step}`: ")?;
+        }
+        if let (None, Some(inner)) = (self.place, self.inner) {
+            write!(f, "{inner}: ")?;
+        }
+        f.write_str(&self.text)
+    }
 }
 
 /// Checks and compiles a definition against descriptors.
@@ -38,6 +72,7 @@ pub fn compile(
     match with_large_stack(|| {
         Compiler {
             pool,
+            names: definition.steps.iter().map(|step| &*step.name).collect(),
             faults: Vec::new(),
         }
         .compile(definition)
@@ -45,6 +80,9 @@ pub fn compile(
         Ok(compiled) => compiled,
         Err(fault) => Err(vec![Fault {
             field: String::new(),
+            step: None,
+            inner: None,
+            place: None,
             text: fault.text,
         }]),
     }
@@ -52,6 +90,8 @@ pub fn compile(
 
 struct Compiler<'a> {
     pool: &'a DescriptorPool,
+    /// Of the steps.
+    names: Vec<&'a str>,
     faults: Vec<Fault>,
 }
 
@@ -72,6 +112,7 @@ impl Compiler<'_> {
             return Err(self.faults);
         }
         self.check_names(&definition.steps);
+        self.check_signals(&definition.steps);
         let after = self.predecessors(&definition.steps);
         let order = match graph::order(&after) {
             Ok(order) => order,
@@ -117,6 +158,12 @@ impl Compiler<'_> {
                 .steps
                 .iter()
                 .all(|step| step.compensation.is_none());
+        if only_forward && definition.deadline.is_some() {
+            self.fault(
+                "deadline",
+                "says nothing where no step is the pivot or can be undone: the saga never turns back",
+            );
+        }
         let scopes = scopes::Scopes::new(self.pool, &definition.steps, event);
         let mut steps: Vec<Step> = definition
             .steps
@@ -154,12 +201,24 @@ impl Compiler<'_> {
 
     fn fault(&mut self, field: impl Into<String>, text: impl Into<String>) {
         if self.faults.len() < MAX_FAULTS {
+            let field = field.into();
             self.faults.push(Fault {
-                field: field.into(),
+                step: step_of(&field)
+                    .and_then(|step| self.names.get(step))
+                    .map(|name| (*name).to_owned()),
+                field,
+                inner: None,
+                place: None,
                 text: text.into(),
             });
         }
     }
+}
+
+/// The index in `steps[2].request`.
+fn step_of(field: &str) -> Option<usize> {
+    let (index, _) = field.strip_prefix("steps[")?.split_once(']')?;
+    index.parse().ok()
 }
 
 /// Replies that no expression reads are not kept.

@@ -1,6 +1,6 @@
 //! Names, order and pivot: what can be said of a definition without looking at its calls.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use contracts::caravan::saga::v1 as pb;
 
@@ -13,9 +13,23 @@ impl Compiler<'_> {
             let field = format!("steps[{index}].name");
             if !is_step_name(&step.name) {
                 let text = "is 1 to 64 lower case letters, digits and `_`, a letter first, and no word of CEL";
-                self.fault(field, format!("`{}`: {text}", step.name));
+                self.fault(field, text);
             } else if !seen.insert(step.name.as_str()) {
                 self.fault(field, format!("there are two steps `{}`", step.name));
+            }
+        }
+    }
+
+    /// A signal that two steps wait for would be for either.
+    pub(super) fn check_signals(&mut self, steps: &[pb::Step]) {
+        let mut seen = HashMap::new();
+        for (index, step) in steps.iter().enumerate() {
+            let Some(wait) = &step.wait_for else { continue };
+            if let Some(other) = seen.insert(wait.signal.as_str(), step.name.as_str()) {
+                self.fault(
+                    format!("steps[{index}].waitFor.signal"),
+                    format!("step `{other}` waits for the signal `{}` too", wait.signal),
+                );
             }
         }
     }
@@ -29,13 +43,10 @@ impl Compiler<'_> {
                 let field = format!("steps[{index}].after[{place}]");
                 match steps.iter().position(|other| other.name == *name) {
                     Some(parent) if parents.contains(&parent) => {
-                        self.fault(field, format!("step `{}` names `{name}` twice", step.name));
+                        self.fault(field, format!("names `{name}` twice"));
                     }
                     Some(parent) => parents.push(parent),
-                    None => self.fault(
-                        field,
-                        format!("step `{}`: there is no step `{name}`", step.name),
-                    ),
+                    None => self.fault(field, format!("there is no step `{name}`")),
                 }
             }
             if step.after.is_empty() && !step.parallel && index > 0 {
@@ -66,26 +77,22 @@ impl Compiler<'_> {
             self.fault(format!("steps[{second}].pivot"), text);
         }
         if steps[pivot].call.is_empty() {
-            let text = format!(
-                "step `{}` is the pivot and calls nothing",
-                steps[pivot].name
+            self.fault(
+                format!("steps[{pivot}].pivot"),
+                "is the pivot and calls nothing",
             );
-            self.fault(format!("steps[{pivot}].pivot"), text);
         }
         for (index, step) in steps.iter().enumerate() {
             let past = ancestors[index].contains(&pivot);
             if index != pivot && !past && !ancestors[pivot].contains(&index) {
                 let text = format!(
-                    "step `{}` stands neither before nor after the pivot `{}`",
-                    step.name, steps[pivot].name
+                    "stands neither before nor after the pivot `{}`",
+                    steps[pivot].name
                 );
                 self.fault(format!("steps[{index}].after"), text);
             }
             if past && step.compensation.is_some() {
-                let text = format!(
-                    "step `{}` stands after the pivot, so it is never undone",
-                    step.name
-                );
+                let text = "stands after the pivot, so it is never undone";
                 self.fault(format!("steps[{index}].compensation"), text);
             }
         }

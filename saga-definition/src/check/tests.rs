@@ -4,6 +4,7 @@ use contracts::{DESCRIPTOR_POOL, caravan::saga::v1 as pb};
 use prost_reflect::DynamicMessage;
 
 use super::{Fault, compile};
+use crate::places::Places;
 
 const CHECKOUT: &str = include_str!("../../../services/ordering/sagas/checkout.yaml");
 const CANCELLATION: &str = include_str!("../../../services/ordering/sagas/cancellation.yaml");
@@ -22,7 +23,7 @@ fn read(source: &str) -> pb::Definition {
 #[track_caller]
 fn refused(source: &str, field: &str, part: &str) {
     let faults = compile(&read(source), &DESCRIPTOR_POOL).expect_err("must be refused");
-    let found = |fault: &Fault| fault.field == field && fault.text.contains(part);
+    let found = |fault: &Fault| fault.field == field && fault.to_string().contains(part);
     assert!(
         faults.iter().any(found),
         "{field}: {part} not in {faults:#?}"
@@ -185,7 +186,7 @@ fn there_is_one_pivot_and_nothing_beside_it() {
             "name: a\nsteps: [{{name: b, pivot: true, {confirm}}}, {{name: c, {confirm}, {undo}}}]"
         ),
         "steps[1].compensation",
-        "step `c` stands after the pivot",
+        "step `c`: stands after the pivot",
     );
     refused(
         &format!(
@@ -397,4 +398,145 @@ fn expressions_have_a_size_and_a_depth() {
         );
         refused(&request(&deeper), "steps[1].request", "step `two`");
     }
+}
+
+#[test]
+fn an_expression_without_an_end_in_sight_is_refused() {
+    let (open, close) = ("trigger.lines.all(a, ".repeat(9), ")".repeat(9));
+    refused(
+        &request(&format!("{{'order_id': {open}true{close} ? 'a' : 'b'}}")),
+        "steps[1].request",
+        "steps of work",
+    );
+    let grown = format!("{{'order_id': 'x'{}}}", " + 'x'".repeat(10));
+    assert!(compile(&read(&request(&grown)), &DESCRIPTOR_POOL).is_ok());
+}
+
+#[test]
+fn a_deadline_of_a_saga_that_never_turns_back_is_refused() {
+    refused(
+        &format!("deadline: 5s\n{}", second("")),
+        "deadline",
+        "never turns back",
+    );
+}
+
+/// One step that waits for a signal, and what `rest` adds after it.
+fn waiting(wait: &str, rest: &str) -> String {
+    format!("name: a\nsteps:\n  - name: one\n    wait_for: {wait}\n{rest}")
+}
+
+#[test]
+fn signals_are_checked() {
+    let void = "call: caravan.payment.v1.PaymentService/VoidPayment";
+    compile(
+        &read(&waiting("{signal: approval, timeout: 10s}", "")),
+        &DESCRIPTOR_POOL,
+    )
+    .unwrap_or_else(|faults| panic!("{faults:#?}"));
+    refused(
+        &waiting("{signal: No Name}", ""),
+        "steps[0].waitFor.signal",
+        "lower case",
+    );
+    refused(&waiting("{}", ""), "steps[0].waitFor.signal", "1 to 64");
+    refused(
+        &waiting("{signal: a, timeout: -1s}", ""),
+        "steps[0].waitFor.timeout",
+        "longer than 0 s",
+    );
+    refused(
+        &waiting("{signal: a}", "  - {name: two, wait_for: {signal: a}}\n"),
+        "steps[1].waitFor.signal",
+        "step `one` waits for the signal `a` too",
+    );
+    refused(
+        &waiting("{signal: a}", &format!("    {void}\n")),
+        "steps[0].call",
+        "waits for a signal",
+    );
+    // What comes with a signal is known only when it is there.
+    let after = |expression: &str| {
+        let two = format!("  - {{name: two, {void}, request: \"{expression}\"}}\n");
+        read(&waiting("{signal: a}", &two))
+    };
+    for fine in ["{'order_id': steps.one.order_id}", "{'order_id': saga.key}"] {
+        compile(&after(fine), &DESCRIPTOR_POOL).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    }
+}
+
+#[test]
+fn for_each_needs_a_list_and_has_limits() {
+    let each = |items: &str, request: &str, more: &str| {
+        second(&format!(
+            "    for_each: {{items: \"{items}\"{more}}}\n    request: \"{request}\"\n"
+        ))
+    };
+    compile(
+        &read(&each(
+            "trigger.lines",
+            "{'order_id': item.sku + string(index)}",
+            "",
+        )),
+        &DESCRIPTOR_POOL,
+    )
+    .unwrap_or_else(|faults| panic!("{faults:#?}"));
+    let items = "steps[1].forEach.items";
+    refused(
+        &each("trigger.total", "{}", ""),
+        items,
+        "must be a list, not a caravan.common.v1.Money",
+    );
+    refused(
+        &each("trigger.order_id", "{}", ""),
+        items,
+        "must be a list, not a string",
+    );
+    refused(
+        &each("item.parts", "{}", ""),
+        items,
+        "there is no `item` here",
+    );
+    refused(&each("", "{}", ""), items, "step `two`");
+    refused(
+        &each("trigger.lines", "{'order_id': item.nope}", ""),
+        "steps[1].request",
+        "caravan.ordering.v1.OrderLine has no field `nope`",
+    );
+    refused(
+        &each("trigger.lines", "{}", ", maxItems: 1001"),
+        "steps[1].forEach.maxItems",
+        "0 to 1000",
+    );
+    refused(
+        &each("trigger.lines", "{}", ", maxParallel: 101"),
+        "steps[1].forEach.maxParallel",
+        "0 to 100",
+    );
+}
+
+#[test]
+fn faults_have_their_place_in_the_file() {
+    let source = request("{'order_id': trigger.order_id,\n       'amount': trigger.lines}");
+    let mut faults = compile(&read(&source), &DESCRIPTOR_POOL).expect_err("must be refused");
+    let places = Places::of(&source);
+    faults.iter_mut().for_each(|fault| fault.locate(&places));
+    let text = faults[0].to_string();
+    assert!(
+        text.starts_with("11:25: step `two`: field `amount`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_definition_of_a_mebibyte_is_checked_in_time() {
+    let long = format!("{{'order_id': '{}'}}", "x".repeat(8000));
+    let steps: String = (0..100)
+        .map(|step| {
+            format!("  - name: s{step}\n    call: caravan.payment.v1.PaymentService/VoidPayment\n    request: \"{long}\"\n")
+        })
+        .collect();
+    let source = format!("name: a\nsteps:\n{steps}");
+    assert!(source.len() > 800_000);
+    compile(&read(&source), &DESCRIPTOR_POOL).unwrap_or_else(|faults| panic!("{faults:#?}"));
 }

@@ -17,29 +17,24 @@ const MAX_ATTEMPTS: i32 = 1_000_000;
 const MAX_MULTIPLIER: f64 = 1000.0;
 
 impl Compiler<'_> {
-    pub(super) fn retry(
-        &mut self,
-        field: &str,
-        label: &str,
-        retry: Option<&pb::RetryPolicy>,
-    ) -> RetryPolicy {
+    pub(super) fn retry(&mut self, field: &str, retry: Option<&pb::RetryPolicy>) -> RetryPolicy {
         let default = RetryPolicy::default();
         let Some(retry) = retry else { return default };
         if !(0..=MAX_ATTEMPTS).contains(&retry.max_attempts) {
             self.fault(
                 format!("{field}.maxAttempts"),
-                format!("{label}must be 0 to {MAX_ATTEMPTS}"),
+                format!("must be 0 to {MAX_ATTEMPTS}"),
             );
         }
         if retry.multiplier != 0.0 && !(1.0..=MAX_MULTIPLIER).contains(&retry.multiplier) {
             self.fault(
                 format!("{field}.multiplier"),
-                format!("{label}must be 1 to {MAX_MULTIPLIER}"),
+                format!("must be 1 to {MAX_MULTIPLIER}"),
             );
         }
         let jitter = retry.jitter.unwrap_or(default.jitter);
         if !(0.0..=1.0).contains(&jitter) {
-            self.fault(format!("{field}.jitter"), format!("{label}must be 0 to 1"));
+            self.fault(format!("{field}.jitter"), format!("must be 0 to 1"));
         }
         let total_time = self
             .duration(

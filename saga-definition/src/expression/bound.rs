@@ -116,6 +116,25 @@ fn key_weight(key: &Key) -> u64 {
     }
 }
 
+/// What is assumed of everything that is known only when the expression runs: a list of 10 texts.
+const ASSUMED: Limit = Limit {
+    total: 640,
+    count: 10,
+    element: 64,
+};
+
+/// What evaluating `root` takes where all that it reads is of a modest size.
+pub(super) fn least_cost(root: &IdedExpr) -> u64 {
+    let mut meter = Meter {
+        names: Vec::new(),
+        unknown: Some(ASSUMED),
+        cost: 0,
+        times: 1,
+    };
+    meter.measure(root);
+    meter.cost
+}
+
 /// Most that evaluating `root` touches, in bytes and operations together.
 pub(super) fn cost(root: &IdedExpr, known: &HashMap<&'static str, Value>) -> u64 {
     let mut meter = Meter {
@@ -123,6 +142,7 @@ pub(super) fn cost(root: &IdedExpr, known: &HashMap<&'static str, Value>) -> u64
             .iter()
             .map(|(name, value)| (*name, Size::Exactly(value)))
             .collect(),
+        unknown: None,
         cost: 0,
         times: 1,
     };
@@ -132,6 +152,8 @@ pub(super) fn cost(root: &IdedExpr, known: &HashMap<&'static str, Value>) -> u64
 
 struct Meter<'a> {
     names: Vec<(&'a str, Size<'a>)>,
+    /// The size of what is not named and of its members; `None` where all is known that can be read.
+    unknown: Option<Limit>,
     cost: u64,
     /// How often the part at hand is evaluated.
     times: u64,
@@ -164,7 +186,10 @@ impl<'a> Meter<'a> {
                 {
                     return Size::Exactly(member);
                 }
-                Size::AtMost(Limit::scalar(operand.limit().total))
+                Size::AtMost(
+                    self.unknown
+                        .unwrap_or_else(|| Limit::scalar(operand.limit().total)),
+                )
             }
             Expr::Comprehension(fold) => self.fold(fold),
             Expr::Call(call)
@@ -206,7 +231,8 @@ impl<'a> Meter<'a> {
 
     fn name(&self, name: &str) -> Size<'a> {
         let found = self.names.iter().rev().find(|(known, _)| *known == name);
-        found.map_or(Size::AtMost(Limit::scalar(1)), |(_, size)| size.clone())
+        let unknown = Size::AtMost(self.unknown.unwrap_or(Limit::scalar(1)));
+        found.map_or(unknown, |(_, size)| size.clone())
     }
 
     /// Macros make folds only; each appends to its accumulator, or decides by it, once an element.

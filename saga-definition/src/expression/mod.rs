@@ -80,7 +80,7 @@ impl Expression {
     /// Parses an expression. The parser recurses: call it where the stack is large ([`with_large_stack`]).
     ///
     /// # Errors
-    /// Text that is too long, too deep, or no CEL.
+    /// Text that is too long, too deep, or no CEL, and what is costly even where all that it reads is small.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         if text.len() > MAX_EXPRESSION_BYTES {
             return Err(format!("an expression has at most {MAX_EXPRESSION_BYTES} bytes").into());
@@ -96,6 +96,10 @@ impl Expression {
             })?;
         if walk::depth(program.expression()) > MAX_DEPTH {
             return Err(format!("an expression nests at most {MAX_DEPTH} deep").into());
+        }
+        let least = bound::least_cost(program.expression());
+        if least > MAX_COST {
+            return Err(too_costly(least));
         }
         let names = program
             .references()
@@ -164,7 +168,7 @@ impl Expression {
         }
         let cost = bound::cost(self.root(), &known);
         if cost > MAX_COST {
-            return Err(format!("would take {cost} steps of work; {MAX_COST} are allowed").into());
+            return Err(too_costly(cost));
         }
         for (name, value) in known {
             context.add_variable_from_value(name, value);
@@ -189,6 +193,10 @@ impl Expression {
         });
         Fault { place, text }
     }
+}
+
+fn too_costly(cost: u64) -> Fault {
+    format!("would take {cost} steps of work; {MAX_COST} are allowed").into()
 }
 
 fn place_of((line, column): (isize, isize)) -> Option<(usize, usize)> {

@@ -15,7 +15,7 @@ pub enum Error {
     #[error("{}: {}", .0.field, .0.description)]
     Invalid(Violation),
     /// The definition cannot run.
-    #[error("The definition cannot run: {}", .0.first().map_or("", |fault| fault.text.as_str()))]
+    #[error("The definition cannot run: {}", .0.first().map_or_else(String::new, ToString::to_string))]
     Definition(Vec<Fault>),
     /// No definition has this name or version.
     #[error("There is no definition '{0}'.")]
@@ -23,6 +23,12 @@ pub enum Error {
     /// No saga has this id.
     #[error("There is no saga {0}.")]
     NoSaga(Uuid),
+    /// No saga of this definition has this key.
+    #[error("The definition '{0}' has no saga '{1}'.")]
+    NoSagaOfKey(String, String),
+    /// More sagas are due than this orchestrator can work on.
+    #[error("Too many sagas are waiting to go on; try again later.")]
+    Overloaded,
     /// The definition has a saga with this key, started with another input.
     #[error("The definition has a saga with this key that was started with another input: {0}.")]
     InputDiffers(Uuid),
@@ -56,10 +62,14 @@ impl Classify for Error {
     fn code(&self) -> Code {
         match self {
             Self::Invalid(_) | Self::Definition(_) | Self::Trigger(_) => Code::InvalidArgument,
-            Self::NoDefinition(_) | Self::NoSaga(_) => Code::NotFound,
+            Self::NoDefinition(_)
+            | Self::NoSaga(_)
+            | Self::NoSagaOfKey(..)
+            | Self::Refused(Refused::NoStep | Refused::NoItem) => Code::NotFound,
             Self::InputDiffers(_) => Code::AlreadyExists,
+            Self::Refused(Refused::SignalDiffers) => Code::AlreadyExists,
             Self::Refused(_) => Code::FailedPrecondition,
-            Self::TooManyWatches => Code::ResourceExhausted,
+            Self::TooManyWatches | Self::Overloaded => Code::ResourceExhausted,
             Self::Store(error) => error.code(),
         }
     }
@@ -70,11 +80,20 @@ impl Classify for Error {
             Self::Definition(_) => "INVALID_DEFINITION",
             Self::Trigger(_) => "TRIGGER_FAILED",
             Self::NoDefinition(_) => "DEFINITION_NOT_FOUND",
-            Self::NoSaga(_) => "SAGA_NOT_FOUND",
+            Self::NoSaga(_) | Self::NoSagaOfKey(..) => "SAGA_NOT_FOUND",
+            Self::Overloaded => "SAGA_OVERLOADED",
             Self::InputDiffers(_) => "SAGA_INPUT_DIFFERS",
             Self::Refused(Refused::NotParked) => "SAGA_NOT_PARKED",
             Self::Refused(Refused::Ended) => "SAGA_ENDED",
             Self::Refused(Refused::PastPivot) => "SAGA_PAST_PIVOT",
+            Self::Refused(Refused::NoStep) => "SAGA_STEP_NOT_FOUND",
+            Self::Refused(Refused::NoItem) => "SAGA_ITEM_NOT_FOUND",
+            Self::Refused(Refused::Settled) => "SAGA_STEP_SETTLED",
+            Self::Refused(Refused::NotFanned) => "SAGA_ITEMS_UNKNOWN",
+            Self::Refused(Refused::Compensation) => "SAGA_COMPENSATION_CANNOT_FAIL",
+            Self::Refused(Refused::NoSignal) => "SAGA_SIGNAL_UNKNOWN",
+            Self::Refused(Refused::SignalDiffers) => "SAGA_SIGNAL_DIFFERS",
+            Self::Refused(Refused::TooManySignals) => "SAGA_TOO_MANY_SIGNALS",
             Self::TooManyWatches => "TOO_MANY_WATCHES",
             Self::Store(error) => error.reason(),
         }
@@ -92,7 +111,7 @@ impl Classify for Error {
             Self::Invalid(violation) => vec![violation.clone()],
             Self::Definition(faults) => faults
                 .iter()
-                .map(|fault| Violation::new(fault.field.clone(), fault.text.clone()))
+                .map(|fault| Violation::new(fault.field.clone(), fault.to_string()))
                 .collect(),
             _ => Vec::new(),
         }

@@ -3,7 +3,7 @@
 use chassis::Call;
 use contracts::caravan::saga::v1::{self as pb, register_definition_request::Content};
 use prost::Message as _;
-use saga_definition::source;
+use saga_definition::{places::Places, source};
 
 use super::Rpc;
 use crate::{domain::definition::MAX_DEFINITION_BYTES, error::Error};
@@ -13,16 +13,12 @@ pub(super) async fn handle(
     _call: Call,
     request: pb::RegisterDefinitionRequest,
 ) -> Result<pb::RegisterDefinitionResponse, Error> {
-    let definition = match request.content {
-        Some(Content::Definition(definition)) => definition,
-        Some(Content::Source(text)) if text.len() > MAX_DEFINITION_BYTES => {
-            return Err(Error::invalid(
-                "source",
-                format!("has at most {MAX_DEFINITION_BYTES} bytes"),
-            ));
-        }
+    let (definition, text) = match request.content {
+        Some(Content::Definition(definition)) => (definition, None),
         Some(Content::Source(text)) => {
-            source::read(&text).map_err(|fault| Error::invalid("source", fault))?
+            let read = source::read(&text);
+            let definition = read.map_err(|fault| Error::invalid("source", fault.to_string()))?;
+            (definition, Some(text))
         }
         None => return Err(Error::invalid("content", "is missing")),
     };
@@ -33,6 +29,14 @@ pub(super) async fn handle(
         ));
     }
     let name = definition.name.clone();
-    let version = rpc.engine.registry().register(definition).await?;
+    let registered = rpc.engine.registry().register(definition).await;
+    let version = registered.map_err(|error| match (error, text) {
+        (Error::Definition(mut faults), Some(text)) => {
+            let places = Places::of(&text);
+            faults.iter_mut().for_each(|fault| fault.locate(&places));
+            Error::Definition(faults)
+        }
+        (error, _) => error,
+    })?;
     Ok(pb::RegisterDefinitionResponse { name, version })
 }
