@@ -1,5 +1,5 @@
 # Each target does its own set-up.
-.PHONY: up test lint contracts audit bench
+.PHONY: up test lint contracts audit bench bench-gateway
 
 # The whole mesh on this machine, until Ctrl-C. ARGS goes to `caravan up`: make up ARGS="--port-base 9000 --detach".
 up:
@@ -23,6 +23,10 @@ contracts:
 # Speed of a release build on this machine, as tables. One section only: make bench SECTION=orders
 bench:
 	@tests/bench $(SECTION) $(ARGS)
+
+# The gateway beside Envoy and beside a proxy that only forwards bytes. ARGS goes to it: make bench-gateway ARGS="--rounds 1".
+bench-gateway:
+	@tests/bench-gateway $(ARGS)
 
 # Licences, sources and known vulnerabilities of what the build brings in, and bills of materials.
 audit:

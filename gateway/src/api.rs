@@ -14,8 +14,8 @@ use transcode::TextTemplate;
 
 use crate::{
     openapi,
-    policy::{Policies, Rules},
-    source::Contract,
+    policy::{Policies, Rules, Subject},
+    source::{Contract, DefaultAccess},
     upstream::{Directory, Upstream},
 };
 
@@ -24,6 +24,8 @@ use crate::{
 pub struct Api {
     rest: transcode::Api,
     methods: Vec<Method>,
+    /// Rules of routes that the operator speaks of alone, by the index of the route.
+    routes: Vec<Option<Rules>>,
     pool: DescriptorPool,
     /// Made when it is first asked for.
     openapi: OnceLock<Bytes>,
@@ -68,11 +70,18 @@ impl Api {
             let service = descriptor.parent_service();
             let home = contract.homes.get(service.full_name());
             let upstream = upstreams.find(&service, home);
-            Self::method(&rest, method, upstream, policies)
+            Self::method(&rest, method, upstream, (policies, contract.default_access))
                 .with_context(|| descriptor.full_name().to_owned())
         });
-        let methods = methods.collect::<anyhow::Result<_>>()?;
+        let methods = methods.collect::<anyhow::Result<Vec<_>>>()?;
+        let routes = rest.bindings().iter();
+        let routes = routes.map(|binding| {
+            let method = &methods[binding.method_index()];
+            let route = (binding.verb(), binding.template());
+            policies.route_rules(method.subject(&rest, Some(route)))
+        });
         Ok(Self {
+            routes: routes.collect(),
             rest,
             methods,
             pool: contract.pool.clone(),
@@ -84,9 +93,10 @@ impl Api {
         rest: &transcode::Api,
         method: &transcode::Method,
         upstream: Option<Arc<Upstream>>,
-        policies: &Policies,
+        (policies, default_access): (&Policies, DefaultAccess),
     ) -> anyhow::Result<Method> {
-        let policy = policy::of_method(&method.descriptor);
+        let mut policy = policy::of_method(&method.descriptor);
+        policy.access.get_or_insert_with(|| default_access.access());
         let success = match policy.rest.success_status {
             0 => StatusCode::OK,
             status => u16::try_from(status)
@@ -103,9 +113,16 @@ impl Api {
                 template,
             )?),
         };
+        let subject = Subject {
+            path: &method.path,
+            route: None,
+            policy: &policy,
+            reads: reads(rest, &method.path),
+            unary: is_unary(&method.descriptor),
+        };
         Ok(Method {
             path: method.path.parse()?,
-            rules: policies.rules(&method.descriptor, &policy)?,
+            rules: policies.rules(subject),
             policy,
             success,
             location,
@@ -124,6 +141,25 @@ impl Api {
     /// The rpc of a route.
     pub fn method_of(&self, binding: &transcode::Binding) -> &Method {
         &self.methods[binding.method_index()]
+    }
+
+    /// What holds for a route.
+    pub(crate) fn rules_of(&self, found: &transcode::Found<'_, '_>) -> &Rules {
+        let own = self.routes[found.binding_index()].as_ref();
+        own.unwrap_or_else(|| &self.method_of(found.binding()).rules)
+    }
+
+    /// Every rpc and every route, as policies see them.
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = Subject<'_>> {
+        let rpcs = self
+            .methods
+            .iter()
+            .map(|method| method.subject(&self.rest, None));
+        let routes = self.rest.bindings().iter().map(|binding| {
+            let route = (binding.verb(), binding.template());
+            self.method_of(binding).subject(&self.rest, Some(route))
+        });
+        rpcs.chain(routes)
     }
 
     /// Every rpc, in the order of [`transcode::Api::methods`].
@@ -148,7 +184,36 @@ fn header_fields(method: &MethodDescriptor) -> Vec<transcode::HeaderField> {
     fields.into_iter().map(field).collect()
 }
 
+/// Whether all routes of an rpc are GET.
+fn reads(rest: &transcode::Api, path: &str) -> bool {
+    let routes = rest.bindings().iter();
+    let mut own = routes.filter(|binding| *rest.methods()[binding.method_index()].path == *path);
+    let mut any = false;
+    own.all(|binding| {
+        any = true;
+        binding.verb() == "GET"
+    }) && any
+}
+
+fn is_unary(method: &MethodDescriptor) -> bool {
+    !method.is_client_streaming() && !method.is_server_streaming()
+}
+
 impl Method {
+    fn subject<'s>(
+        &'s self,
+        rest: &transcode::Api,
+        route: Option<(&'s str, &'s str)>,
+    ) -> Subject<'s> {
+        Subject {
+            path: self.path.as_str(),
+            route,
+            policy: &self.policy,
+            reads: reads(rest, self.path.as_str()),
+            unary: !self.client_streaming && !self.server_streaming,
+        }
+    }
+
     /// Whether a call may be made again where nobody knows whether the first one arrived: by what the contract says of
     /// the rpc, by the HTTP method, or because the service tells repetitions by their key.
     pub(crate) fn is_repeatable(&self, verb: &http::Method, has_key: bool) -> bool {

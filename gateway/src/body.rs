@@ -11,22 +11,26 @@ use tokio::time::timeout;
 
 use crate::problem::Problem;
 
-/// Largest body of a request, in bytes: what services accept as one message.
-pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
-/// Longest time to send a request's body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-pub(crate) async fn receive(body: Incoming) -> Result<Bytes, Problem> {
+/// Receives a body of at most `max_bytes`.
+///
+/// # Errors
+/// It is larger, breaks off or takes longer than `longest`.
+pub(crate) async fn receive(
+    body: Incoming,
+    max_bytes: usize,
+    longest: Duration,
+) -> Result<Bytes, Problem> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
     let too_large = || {
-        let detail = format!("the body is larger than {MAX_BODY_BYTES} bytes");
+        let detail = format!("the body is larger than {max_bytes} bytes");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", detail)
     };
-    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+    if body.size_hint().lower() > max_bytes as u64 {
         return Err(too_large());
     }
-    match timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await {
+    match timeout(longest, Limited::new(body, max_bytes).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(Problem::new(

@@ -1,10 +1,14 @@
 //! What the gateway reads from its arguments and environment. Nothing else reads them.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use chassis::config::{Telemetry, Upstreams};
 
-use crate::upstream::Target;
+use crate::{
+    source::{DefaultAccess, Sources},
+    tls::Files,
+    upstream::Target,
+};
 
 /// REST/JSON in front of the mesh's gRPC services.
 #[derive(clap::Parser, Clone, Debug)]
@@ -32,9 +36,47 @@ pub struct Config {
     )]
     pub targets: Vec<Target>,
 
+    /// File with the contract: an encoded `google.protobuf.FileDescriptorSet`. Repeatable; instead of the built-in contract.
+    #[arg(
+        long = "descriptor-set",
+        env = "DESCRIPTOR_SETS",
+        value_name = "FILE",
+        value_delimiter = ','
+    )]
+    pub descriptor_sets: Vec<PathBuf>,
+
+    /// Upstream that tells its contract by server reflection, `http://host:port`; it also serves it, where no `--upstream`
+    /// says otherwise. Repeatable; instead of the built-in contract.
+    #[arg(long, env = "REFLECTION", value_name = "URL", value_delimiter = ',')]
+    pub reflection: Vec<Target>,
+
+    /// Time between two looks at descriptor sets and reflection.
+    #[arg(long, env = "RELOAD_INTERVAL", default_value = "2s", value_parser = humantime::parse_duration)]
+    pub reload_interval: Duration,
+
+    /// Who may call an rpc whose contract does not say.
+    #[arg(long, env = "DEFAULT_ACCESS", value_enum, default_value = "deny")]
+    pub default_access: DefaultAccess,
+
+    /// Certificate for TLS towards clients, in PEM, with what stands between it and its authority; read again when it changes.
+    #[arg(long, env = "TLS_CERT_FILE", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Private key of the certificate, in PEM.
+    #[arg(long, env = "TLS_KEY_FILE", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
     /// Step over unknown JSON fields and query parameters instead of refusing them.
     #[arg(long, env = "IGNORE_UNKNOWN_FIELDS")]
     pub ignore_unknown_fields: bool,
+
+    /// What operators say about policies by route (docs/gateway.md), or `off` for none at all. Unset: what the contract says.
+    #[arg(long, env = "POLICIES", value_name = "FILE|off")]
+    pub policies: Option<String>,
+
+    /// The `iss` that access tokens must have.
+    #[arg(long, env = "TOKEN_ISSUER", default_value = "caravan")]
+    pub token_issuer: String,
 
     /// Logs, traces and metrics.
     #[command(flatten)]
@@ -44,7 +86,30 @@ pub struct Config {
     #[arg(long, env = "DRAIN_TIMEOUT", default_value = "25s", value_parser = humantime::parse_duration)]
     pub drain_timeout: Duration,
 
-    /// Threads that run async work.
+    /// Threads that serve, each with connections of its own to upstreams.
     #[arg(long, env = "WORKER_THREADS", default_value = "2", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub worker_threads: u16,
+}
+
+impl Config {
+    /// Where contracts come from.
+    pub fn sources(&self) -> Sources {
+        Sources {
+            files: self.descriptor_sets.clone(),
+            reflection: self
+                .reflection
+                .iter()
+                .map(|target| target.uri.clone())
+                .collect(),
+            default_access: self.default_access,
+        }
+    }
+
+    /// The files of TLS towards clients, where there is to be TLS.
+    pub fn tls(&self) -> Option<Files> {
+        Some(Files {
+            certificate: self.tls_cert.clone()?,
+            key: self.tls_key.clone()?,
+        })
+    }
 }

@@ -1,7 +1,7 @@
 //! Headers of a request that go on to the upstream, and those that say how long it may take.
 //! Only what is listed here goes on: whatever else a client sends, `caravan-*` above all, stays outside.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -75,7 +75,7 @@ impl Times {
 /// The metadata of the call.
 pub(crate) fn metadata(
     headers: &HeaderMap,
-    peer: SocketAddr,
+    client: IpAddr,
     request_id: &str,
     traceparent: Option<&str>,
     times: Times,
@@ -98,7 +98,7 @@ pub(crate) fn metadata(
     if let Some(wait) = times.wait {
         put(PREFER, &format!("wait={}", wait.as_secs()));
     }
-    put(FORWARDED_FOR, &peer.ip().to_canonical().to_string());
+    put(FORWARDED_FOR, &client.to_string());
     put(GRPC_TIMEOUT, &format_timeout(times.deadline));
     metadata
 }
@@ -223,8 +223,8 @@ mod tests {
             headers.insert(name, HeaderValue::from_static("wait=99"));
         }
         let times = Times::of(&headers, None).expect("well-formed");
-        let peer = "[::ffff:10.0.0.7]:5000".parse().expect("an address");
-        let metadata = metadata(&headers, peer, "r-1", Some("00-aa-bb-01"), times);
+        let client = "10.0.0.7".parse().expect("an address");
+        let metadata = metadata(&headers, client, "r-1", Some("00-aa-bb-01"), times);
         let mut names: Vec<_> = metadata.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(

@@ -25,7 +25,6 @@ pub mod server;
 pub mod source;
 mod status;
 pub mod stream;
+pub mod tls;
 pub mod upstream;
 mod worker;
-
-pub use body::MAX_BODY_BYTES;

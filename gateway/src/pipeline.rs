@@ -33,7 +33,7 @@ pub(crate) async fn answer(
     let exchange = Exchange {
         gateway: &gateway,
         api: &api,
-        peer,
+        client: gateway.policies.client(peer.ip(), &head.headers),
         request_id: &request_id,
         head: &head,
     };
@@ -62,19 +62,20 @@ async fn run(exchange: Exchange<'_>, target: Target<'_, '_>, body: Incoming) -> 
     let policies = &exchange.gateway.policies;
     let mut admitted = None;
     let outcome = steps(exchange, target, body, &mut admitted).await;
-    let answer = outcome.unwrap_or_else(|problem| {
+    let mut answer = outcome.unwrap_or_else(|problem| {
         let response = problem.for_request(exchange.request_id).response();
         response.map(Into::into)
     });
     // CORS and RateLimit headers, compression: also failures have them, and what is kept has not.
-    policies.finish(&exchange, admitted.as_ref(), answer)
+    policies.finish(&exchange, admitted.as_ref(), &mut answer);
+    answer
 }
 
-async fn steps(
-    exchange: Exchange<'_>,
-    target: Target<'_, '_>,
+async fn steps<'r>(
+    exchange: Exchange<'r>,
+    target: Target<'r, '_>,
     body: Incoming,
-    seen: &mut Option<Admitted>,
+    admitted: &mut Option<Admitted<'r>>,
 ) -> Result<Answer, Problem> {
     let policies = &exchange.gateway.policies;
     // Load is shed before it costs anything.
@@ -92,12 +93,12 @@ async fn steps(
         Target::Page(page) => return Ok(page.answer(&exchange)),
         Target::None(error) => return router::no_route(&exchange, error),
     };
-    let method = exchange.api.method_of(found.binding());
+    let (rules, headers) = (exchange.api.rules_of(&found), &exchange.head.headers);
     // Who may not call, or calls too often, is refused before the body is read.
-    let admitted = seen.insert(policies.admit(&exchange, method).await?);
+    policies.admit(&exchange, rules, headers, admitted).await?;
     // What is kept is answered without a call; only now, since the caller is part of its key.
     let fetch = rest::answer(exchange, found, body, place);
-    policies.kept(&exchange, method, admitted, fetch).await
+    policies.kept(&exchange, rules, fetch).await
 }
 
 /// Headers of every answer.

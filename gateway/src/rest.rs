@@ -74,7 +74,7 @@ fn metadata(exchange: &Exchange<'_>, times: Times) -> HeaderMap {
     let incoming = headers::text(&exchange.head.headers, &headers::TRACEPARENT);
     headers::metadata(
         &exchange.head.headers,
-        exchange.peer,
+        exchange.client,
         exchange.request_id,
         trace.as_deref().or(incoming),
         times,
@@ -110,7 +110,9 @@ async fn message(
     found: &Found<'_, '_>,
     body: Incoming,
 ) -> Result<Bytes, Problem> {
-    let body = body::receive(body).await?;
+    let limits = exchange.gateway.policies.limits();
+    let rules = exchange.api.rules_of(found);
+    let body = body::receive(body, rules.max_body_bytes, limits.body_timeout).await?;
     let headers = &exchange.head.headers;
     let content_type = headers::text(headers, &header::CONTENT_TYPE);
     let encoding = headers::text(headers, &header::CONTENT_ENCODING);

@@ -2,24 +2,37 @@
 
 use std::{
     io::Write as _,
+    net::SocketAddr,
     process::ExitCode,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use chassis::{admin, drain_on_signal, readiness::Readiness, telemetry};
+use chassis::{admin, auth::Verifier, drain_on_signal, readiness::Readiness, telemetry};
 use clap::Parser as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::Api, config::Config, gateway::Gateway, policy::Policies, server, source::Contract,
+    api::Api,
+    config::Config,
+    gateway::Gateway,
+    policy::{Policies, Settings, UpstreamKeys},
+    server,
+    source::{self, Contract, Watch},
+    tls::Tls,
     upstream::Directory,
+    worker,
 };
 
 /// Exit code for settings that cannot be used.
 const EXIT_CONFIG: u8 = 2;
+/// Who signs tokens.
+const IDENTITY: &str = "caravan.identity.v1.IdentityService";
 /// Longest wait for threads that still block when all is done.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(1);
 
@@ -37,8 +50,8 @@ pub fn run() -> ExitCode {
                 .into();
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.worker_threads.into())
+    // For all but requests: sources, keys, certificates, probes.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let outcome = runtime.context("no runtime").and_then(|runtime| {
@@ -56,48 +69,54 @@ pub fn run() -> ExitCode {
 }
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    let bind = |address| async move {
-        let listener = TcpListener::bind(address).await;
-        listener.with_context(|| format!("cannot listen on {address}"))
-    };
+    let settings = Settings::read(config.policies.as_deref())?;
+    let tls = config.tls().map(Tls::load).transpose()?.map(Arc::new);
     let listener = bind(config.listen_addr).await?;
     let admin_listener = bind(config.admin_addr).await?;
     let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
     if config.listen_addr.port() == 0 {
         // Before any log line: whoever asked for a free port reads this first.
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let mut stdout = std::io::stdout();
-        writeln!(stdout, "listening http://{address}")?;
+        writeln!(stdout, "listening {scheme}://{address}")?;
         stdout.flush()?;
     }
     let telemetry = telemetry::init("gateway", &config.telemetry)?;
     let drain = CancellationToken::new();
     drain_on_signal(drain.clone()).context("signals cannot be handled")?;
 
-    let start = Instant::now();
-    let policies = Arc::new(Policies::default());
-    let directory = Directory::new(
-        &config.targets,
-        &config.upstreams,
-        config.worker_threads.into(),
-    );
-    let api = Api::compile(&Contract::built_in(), &directory, &policies)?;
-    let routes = api.rest().bindings().len();
-    let gateway = Arc::new(Gateway::new(
-        api,
-        policies,
-        config.ignore_unknown_fields,
-        drain.clone(),
-    ));
-    let compile_ms = start.elapsed().as_millis() as u64;
+    let workers = usize::from(config.worker_threads);
+    // This thread calls upstreams too, to ask for keys: over connections that no worker waits for.
+    worker::become_worker(workers);
+    let directory = Directory::new(&config.targets, &config.upstreams, workers + 1);
+    let verifier = verifier(&config, &directory);
+    let policies = Arc::new(Policies::new(settings, verifier.clone()));
+    if let Some(verifier) = verifier {
+        let drain = drain.clone();
+        tokio::spawn(async move { verifier.keep_fresh(drain).await });
+    }
+    if let Some(tls) = tls.clone() {
+        let drain = drain.clone();
+        tokio::spawn(async move { tls.keep_fresh(drain).await });
+    }
+    let (gateway, served) = contract(&config, Arc::new(directory), policies, &drain).await?;
 
-    let report = Readiness::new().watch(drain.clone());
-    let admin = tokio::spawn(admin::serve(
-        admin_listener,
-        report,
-        Some(telemetry.metrics()),
-    ));
-    tracing::info!(http = %address, admin = %admin_address, routes, compile_ms, "serving");
-    let drained = server::serve(listener, gateway, drain, config.drain_timeout).await;
+    let report = Readiness::new()
+        .when("contract", move || {
+            let served = served.load(Ordering::Acquire);
+            async move { served.then_some(()).ok_or("not read yet") }
+        })
+        .watch(drain.clone());
+    let metrics = Some(telemetry.metrics());
+    let admin = tokio::spawn(admin::serve(admin_listener, report, metrics));
+    tracing::info!(http = %address, admin = %admin_address, workers, "serving");
+    let listener = Arc::new(listener.into_std()?);
+    let drained = worker::run(workers, move || {
+        let listener = listener.try_clone().and_then(TcpListener::from_std);
+        let (tls, gateway, drain) = (tls.clone(), gateway.clone(), drain.clone());
+        async move { Ok(server::serve(listener?, tls, gateway, drain, config.drain_timeout).await) }
+    });
+    let drained = drained.await.context("workers cannot run")?;
     admin.abort();
     if drained {
         tracing::info!("stopped");
@@ -110,4 +129,64 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// The gateway with the contract that it begins with, and whether that is all of it: an upstream that does not tell its
+/// contract yet keeps the gateway from being ready, not from starting.
+async fn contract(
+    config: &Config,
+    directory: Arc<Directory>,
+    policies: Arc<Policies>,
+    drain: &CancellationToken,
+) -> anyhow::Result<(Arc<Gateway>, Arc<AtomicBool>)> {
+    let start = Instant::now();
+    let sources = config.sources();
+    let read = sources.read().await;
+    let is_served = Arc::new(AtomicBool::new(read.is_ok()));
+    let contract = match read {
+        Err(error) if !sources.reflection.is_empty() => {
+            tracing::warn!(error = &*error, "no contract yet");
+            Contract::empty()
+        }
+        read => read?,
+    };
+    let api = Api::compile(&contract, &directory, &policies)?;
+    if is_served.load(Ordering::Acquire) {
+        policies.check(api.subjects())?;
+    }
+    let routes = api.rest().bindings().len();
+    let compile_ms = start.elapsed().as_millis() as u64;
+    tracing::info!(routes, compile_ms, "contract compiled");
+    source::record_routes(routes);
+    let lenient = config.ignore_unknown_fields;
+    let gateway = Arc::new(Gateway::new(api, policies, lenient, drain.clone()));
+    if !sources.is_built_in() {
+        let watch = Watch {
+            sources,
+            directory,
+            interval: config.reload_interval,
+            is_served: is_served.clone(),
+        };
+        tokio::spawn(source::watch(watch, gateway.clone(), drain.clone()));
+    }
+    Ok((gateway, is_served))
+}
+
+/// Checks tokens by the keys of the identity service, where it is known by its name: whatever answers at the default
+/// upstream is no authority.
+fn verifier(config: &Config, directory: &Directory) -> Option<Verifier> {
+    let service = contracts::DESCRIPTOR_POOL.get_service_by_name(IDENTITY)?;
+    let upstream = directory.find(&service, None)?;
+    if upstream.name() == Directory::DEFAULT {
+        return None;
+    }
+    Some(Verifier::new(
+        &config.token_issuer,
+        UpstreamKeys::new(upstream),
+    ))
 }

@@ -1,4 +1,4 @@
-//! Connections of clients: HTTP/1.1 and HTTP/2 without TLS on one port, each with its limits.
+//! Connections of clients: HTTP/1.1 and HTTP/2 on one port, without TLS or with it, each with its limits.
 
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -8,22 +8,17 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::Semaphore,
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{gateway::Gateway, pipeline};
+use crate::{gateway::Gateway, pipeline, policy::Limits, tls::Tls};
 
 /// Most connections at once; more wait in the system's backlog.
 const MAX_CONNECTIONS: usize = 10_000;
-/// Longest time to send a request's headers, and longest idle time of an HTTP/1.1 connection.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Largest header block of a request, in bytes.
-const MAX_HEADER_BYTES: u32 = 32 * 1024;
-/// Most headers of a request.
-const MAX_HEADERS: usize = 100;
 /// Most requests at once on one HTTP/2 connection.
 const MAX_CONCURRENT_STREAMS: u32 = 200;
 /// Streams of one connection that the client reset before they were looked at (rapid reset).
@@ -40,13 +35,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves until `drain`, then finishes what runs. Returns whether all of it ended within `drain_timeout`.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     gateway: Arc<Gateway>,
     drain: CancellationToken,
     drain_timeout: Duration,
 ) -> bool {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = TaskTracker::new();
-    let builder = builder();
+    let builder = builder(gateway.policies.limits());
     let accept = async {
         loop {
             let Ok(place) = places.clone().acquire_owned().await else {
@@ -54,15 +50,24 @@ pub async fn serve(
             };
             match listener.accept().await {
                 Ok((stream, peer)) => {
-                    let connection = connection(
-                        builder.clone(),
-                        stream,
+                    // Small answers go out at once. A socket that refuses is about to fail anyway.
+                    let _ = stream.set_nodelay(true);
+                    let client = Client {
                         peer,
-                        gateway.clone(),
-                        drain.clone(),
-                    );
+                        builder: builder.clone(),
+                        gateway: gateway.clone(),
+                        drain: drain.clone(),
+                    };
+                    let tls = tls.clone();
                     connections.spawn(async move {
-                        connection.await;
+                        match tls {
+                            None => client.serve(stream).await,
+                            Some(tls) => {
+                                if let Some(stream) = tls.accept(stream).await {
+                                    client.serve(stream).await;
+                                }
+                            }
+                        }
                         drop(place);
                     });
                 }
@@ -80,19 +85,19 @@ pub async fn serve(
     timeout(drain_timeout, connections.wait()).await.is_ok()
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_HEADER_BYTES as usize);
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(limits.headers)
+        .max_buf_size(limits.header_bytes);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-        .max_header_list_size(MAX_HEADER_BYTES)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_LOCAL_ERROR_RESETS)
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
@@ -100,32 +105,38 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn connection(
-    builder: auto::Builder<TokioExecutor>,
-    stream: TcpStream,
+/// A connection that was accepted.
+struct Client {
     peer: SocketAddr,
+    builder: auto::Builder<TokioExecutor>,
     gateway: Arc<Gateway>,
     drain: CancellationToken,
-) {
-    // Small answers go out at once. A socket that refuses is about to fail anyway.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let gateway = gateway.clone();
-        async move { Ok::<_, Infallible>(pipeline::answer(gateway, peer, request).await) }
-    });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = drain.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+}
+
+impl Client {
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let (gateway, peer) = (self.gateway, self.peer);
+        let service = service_fn(move |request| {
+            let gateway = gateway.clone();
+            async move { Ok::<_, Infallible>(pipeline::answer(gateway, peer, request).await) }
+        });
+        let connection = self
+            .builder
+            .serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = self.drain.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = outcome {
+            // The client's doing: it went away or does not speak HTTP.
+            tracing::debug!(
+                error = &*error as &dyn std::error::Error,
+                "connection ended"
+            );
         }
-    };
-    if let Err(error) = outcome {
-        // The client's doing: it went away or does not speak HTTP.
-        tracing::debug!(
-            error = &*error as &dyn std::error::Error,
-            "connection ended"
-        );
     }
 }

@@ -249,7 +249,7 @@ async fn what_is_not_there_is_told() {
         .header("content-encoding", "gzip");
     assert_eq!(request.send().await.expect("an answer").status(), 415);
 
-    let too_large = "x".repeat(gateway::MAX_BODY_BYTES + 1);
+    let too_large = "x".repeat(gateway::policy::Limits::default().body_bytes + 1);
     let response = world
         .post("/v1/orders", &too_large)
         .send()

@@ -1,71 +1,203 @@
 //! What the contract and the operator say about who may call, how often, and what is kept: the steps of
 //! [`crate::pipeline`] that may end a request before its upstream hears of it, and those that finish its answer.
 //!
-//! [`Rules`] belong to one rpc and are compiled with the contract; [`Policies`] hold what outlives a contract
+//! [`Rules`] belong to one rpc or route and are compiled with the contract; [`Policies`] hold what outlives a contract
 //! (keys, buckets, kept answers).
 
-use prost_reflect::MethodDescriptor;
+mod access;
+mod cache;
+mod client;
+mod compress;
+mod cors;
+mod kept;
+mod keys;
+mod limits;
+mod rate;
+mod rules;
+mod settings;
 
-use crate::{answer::Answer, api::Method, exchange::Exchange, problem::Problem};
-use contracts::policy::MethodPolicy;
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::atomic::AtomicU64,
+};
+
+use cache::Store;
+use chassis::{Caller, auth::Verifier};
+pub use client::Network;
+pub use cors::Cors;
+use http::{HeaderMap, StatusCode};
+pub use keys::UpstreamKeys;
+pub use limits::Limits;
+pub use rate::Rate;
+use rate::{Left, Limiter};
+pub use rules::Rules;
+pub(crate) use rules::Subject;
+pub use settings::{Rates, RouteSettings, Settings, SettingsError, Switches};
+
+use crate::{answer::Answer, exchange::Exchange, problem::Problem};
 
 /// What outlives a contract.
-#[derive(Debug, Default)]
-pub struct Policies {}
+pub struct Policies {
+    settings: Settings,
+    /// Checks tokens; `None` where no keys are to be had, so that services alone check.
+    verifier: Option<Verifier>,
+    limiter: Limiter,
+    store: Store,
+    next_id: AtomicU64,
+}
 
-/// What holds for one rpc.
-#[derive(Debug)]
-pub struct Rules {}
+impl std::fmt::Debug for Policies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut debug = f.debug_struct("Policies");
+        debug
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
 
 /// What admission found out about a request.
-#[derive(Debug, Default)]
-pub(crate) struct Admitted {}
+#[derive(Debug)]
+pub(crate) struct Admitted<'r> {
+    rules: &'r Rules,
+    left: Option<Left>,
+}
+
+/// Who is counted together.
+#[derive(Hash)]
+enum Counted<'c> {
+    User(uuid::Uuid),
+    Service(&'c str),
+    Address(IpAddr),
+}
 
 impl Policies {
-    /// The rules of one rpc.
-    ///
-    /// # Errors
-    /// An option of the contract that is wrong.
-    pub(crate) fn rules(
-        &self,
-        _method: &MethodDescriptor,
-        _policy: &MethodPolicy,
-    ) -> anyhow::Result<Rules> {
-        Ok(Rules {})
+    /// What `settings` say. Without a verifier tokens are checked by the services alone, and calls are counted by address.
+    pub fn new(settings: Settings, verifier: Option<Verifier>) -> Self {
+        Self {
+            limiter: Limiter::default(),
+            store: Store::new(settings.cache_bytes),
+            next_id: AtomicU64::new(0),
+            settings,
+            verifier,
+        }
+    }
+
+    /// What a request may have.
+    pub fn limits(&self) -> &Limits {
+        &self.settings.limits
+    }
+
+    /// Who sent a request, as far as proxies are trusted to say so.
+    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        client::address(peer, headers, &self.settings.trusted_proxies)
     }
 
     /// The answer to a CORS preflight; `None` for any other request.
-    pub(crate) fn preflight(&self, _exchange: &Exchange<'_>) -> Option<Answer> {
-        None
+    pub(crate) fn preflight(&self, exchange: &Exchange<'_>) -> Option<Answer> {
+        self.settings.cors.as_ref()?.preflight(exchange.head)
     }
 
-    /// Access and rate.
-    pub(crate) async fn admit(
+    /// Whether a page of this origin may call at all, which nobody asks for before a WebSocket.
+    pub(crate) fn admits_origin(&self, headers: &HeaderMap) -> bool {
+        self.settings
+            .cors
+            .as_ref()
+            .is_none_or(|cors| cors.admits(headers))
+    }
+
+    /// Access and rate. `headers` are those of the request, or hold the token that came elsewhere.
+    pub(crate) async fn admit<'r>(
         &self,
-        _exchange: &Exchange<'_>,
-        _method: &Method,
-    ) -> Result<Admitted, Problem> {
-        Ok(Admitted::default())
+        exchange: &Exchange<'_>,
+        rules: &'r Rules,
+        headers: &HeaderMap,
+        admitted: &mut Option<Admitted<'r>>,
+    ) -> Result<(), Problem> {
+        let seen = admitted.insert(Admitted { rules, left: None });
+        let caller = match (&self.verifier, &rules.access) {
+            (Some(verifier), Some(access)) => access::admit(verifier, access, headers).await?,
+            // Nobody can be let in whom nobody may let in.
+            (None, Some(access)) if access::is_for_nobody(access) => return Err(access::denied()),
+            _ => Caller::Anonymous,
+        };
+        let Some(quota) = &rules.quota else {
+            return Ok(());
+        };
+        let counted = match &caller {
+            Caller::User { id, .. } => Counted::User(*id),
+            Caller::Service { name } => Counted::Service(name),
+            Caller::Anonymous => Counted::Address(network(exchange.client)),
+        };
+        let left = seen.left.insert(self.limiter.take(quota, counted));
+        if left.is_allowed {
+            return Ok(());
+        }
+        let detail = format!("too many calls; try again in {} s", left.retry_after_s);
+        Err(Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "RATE_LIMITED",
+            detail,
+        ))
     }
 
     /// The answer of `fetch`, or one that was kept from an earlier one.
     pub(crate) async fn kept(
         &self,
-        _exchange: &Exchange<'_>,
-        _method: &Method,
-        _admitted: &Admitted,
+        exchange: &Exchange<'_>,
+        rules: &Rules,
         fetch: impl Future<Output = Result<Answer, Problem>>,
     ) -> Result<Answer, Problem> {
-        fetch.await
+        let is_safe = kept::is_safe(&exchange.head.method);
+        match &rules.cache {
+            Some(rule) if is_safe => {
+                kept::answer(&self.store, (rules, rule), exchange, fetch).await
+            }
+            _ if is_safe => fetch.await,
+            _ => {
+                let outcome = fetch.await;
+                // A failure may have changed something too.
+                kept::changed(&self.store, exchange);
+                outcome
+            }
+        }
     }
 
     /// Headers and encoding of an answer, failures included. `admitted` is `None` where the request did not come so far.
     pub(crate) fn finish(
         &self,
-        _exchange: &Exchange<'_>,
-        _admitted: Option<&Admitted>,
-        answer: Answer,
-    ) -> Answer {
-        answer
+        exchange: &Exchange<'_>,
+        admitted: Option<&Admitted<'_>>,
+        answer: &mut Answer,
+    ) {
+        let request = &exchange.head.headers;
+        access::challenge(answer.status(), request, answer.headers_mut());
+        if let Some(cors) = &self.settings.cors {
+            cors.write(request, answer.headers_mut());
+        }
+        let Some(Admitted { rules, left }) = admitted else {
+            return;
+        };
+        if let (Some(left), Some(quota)) = (left, &rules.quota) {
+            left.write(quota, answer.headers_mut());
+        }
+        if rules.compression {
+            compress::compress(request, self.settings.min_compressed_bytes, answer);
+        }
+    }
+}
+
+impl Default for Policies {
+    /// No policy at all.
+    fn default() -> Self {
+        Self::new(Settings::off(), None)
+    }
+}
+
+/// Somebody with IPv6 has a whole network of addresses.
+fn network(address: IpAddr) -> IpAddr {
+    const PREFIX: u128 = u128::MAX << 64;
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & PREFIX).into(),
     }
 }

@@ -61,6 +61,9 @@ pub struct Directory {
 }
 
 impl Directory {
+    /// Name of the upstream of whatever has no other.
+    pub const DEFAULT: &str = "default";
+
     /// A directory of what the operator says, for `workers` workers. Targets of the same name are endpoints of one upstream.
     pub fn new(targets: &[Target], logical: &Upstreams, workers: usize) -> Self {
         let mut by_name: BTreeMap<String, Vec<Uri>> = BTreeMap::new();
@@ -96,7 +99,7 @@ impl Directory {
             return Some(self.upstream(name, std::slice::from_ref(uri)));
         }
         let default = self.targets.get("")?;
-        Some(self.upstream("default", default))
+        Some(self.upstream(Self::DEFAULT, default))
     }
 
     fn upstream(&self, name: &str, uris: &[Uri]) -> Arc<Upstream> {

@@ -67,7 +67,13 @@ impl World {
         let gateway = Arc::new(Gateway::new(api, policies, false, drain.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        tokio::spawn(server::serve(listener, gateway, drain.clone(), PATIENCE));
+        tokio::spawn(server::serve(
+            listener,
+            None,
+            gateway,
+            drain.clone(),
+            PATIENCE,
+        ));
         Self {
             url: format!("http://{address}"),
             address,
