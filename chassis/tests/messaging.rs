@@ -258,7 +258,7 @@ async fn an_event_that_cannot_be_handled_becomes_a_dead_letter_and_the_next_one_
     }
     reaches(&db, "good", 2).await;
     let sql = "SELECT COUNT(*) AS n FROM dead_letters WHERE consumer = 'ordering-poisoned' \
-               AND aggregate_id = 'poison' AND code = 'FailedPrecondition'";
+               AND aggregate_id = 'poison' AND code = 'FAILED_PRECONDITION'";
     until("the dead letter is there", || async {
         match number(&db, sql, []).await {
             1 => Ok(()),
@@ -294,7 +294,7 @@ async fn a_panicking_handler_and_a_foreign_message_cost_nobody_else_anything() {
         .await;
     foreign.expect("sent").await.expect("stored");
     let sql =
-        "SELECT COUNT(*) AS n FROM dead_letters WHERE code IN ('Internal', 'InvalidArgument')";
+        "SELECT COUNT(*) AS n FROM dead_letters WHERE code IN ('INTERNAL', 'INVALID_ARGUMENT')";
     until("both are dead letters", || async {
         match number(&db, sql, []).await {
             2 => Ok(()),

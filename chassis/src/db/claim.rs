@@ -18,12 +18,12 @@ impl Db {
         F: FnMut(Tx) -> Fut,
         Fut: Future<Output = Result<(), E>>,
     {
-        let (consumer, event_id) = (&delivery.consumer, delivery.event_id);
+        let (consumer, event_id, epoch) = (&delivery.consumer, delivery.event_id, delivery.epoch);
         let unit = &mut unit;
         self.write(move |tx| {
             let effect = unit(tx.clone());
             async move {
-                if claim(&tx, consumer, event_id).await? {
+                if claim(&tx, consumer, event_id, epoch).await? {
                     effect.await
                 } else {
                     Ok(())
@@ -35,12 +35,37 @@ impl Db {
 }
 
 /// Whether the event is new to the consumer; then it is marked as handled.
-async fn claim(tx: &Tx, consumer: &str, event_id: uuid::Uuid) -> Result<bool, Error> {
+async fn claim(
+    tx: &Tx,
+    consumer: &str,
+    event_id: uuid::Uuid,
+    epoch: Option<i64>,
+) -> Result<bool, Error> {
+    let values: [sea_orm::Value; 3] = [consumer.into(), event_id.into(), clock::now_us().into()];
+    let Some(epoch) = epoch else {
+        let sql = "INSERT INTO inbox (consumer, event_id, handled_at_us) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+        let claimed = tx.execute_raw(tx.statement(sql, values)).await?;
+        return Ok(claimed.rows_affected() == 1);
+    };
+    // A replica that was taken for gone must not act any more: its events are another one's now.
     let claimed = tx
         .execute_raw(tx.statement(
-            "INSERT INTO inbox (consumer, event_id, handled_at_us) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-            [consumer.into(), event_id.into(), clock::now_us().into()],
+            "INSERT INTO inbox (consumer, event_id, handled_at_us) SELECT $1, $2, $3 \
+             WHERE NOT EXISTS (SELECT 1 FROM consumers WHERE consumer = $1 AND epoch > $4) ON CONFLICT DO NOTHING",
+            values.into_iter().chain([epoch.into()]),
         ))
         .await?;
-    Ok(claimed.rows_affected() == 1)
+    if claimed.rows_affected() == 1 {
+        return Ok(true);
+    }
+    let newer = tx
+        .query_one_raw(tx.statement(
+            "SELECT epoch FROM consumers WHERE consumer = $1 AND epoch > $2",
+            [consumer.into(), epoch.into()],
+        ))
+        .await?;
+    match newer {
+        Some(_) => Err(Error::Superseded),
+        None => Ok(false),
+    }
 }

@@ -29,6 +29,9 @@ pub enum Error {
     /// The Idempotency-Key belongs to a call with another message.
     #[error("this Idempotency-Key was used with another request")]
     KeyReused,
+    /// Another replica has taken the consumer over.
+    #[error("another replica has taken this consumer over")]
+    Superseded,
     /// A stored row does not read as what it must be.
     #[error("a stored row is not readable: {0}")]
     Corrupt(String),
@@ -46,7 +49,7 @@ impl From<DbErr> for Error {
 impl Classify for Error {
     fn code(&self) -> Code {
         match self {
-            Self::Conflict => Code::Aborted,
+            Self::Conflict | Self::Superseded => Code::Aborted,
             Self::Overloaded => Code::ResourceExhausted,
             Self::TooSlow | Self::Commit(_) => Code::Unavailable,
             Self::StepCompensated | Self::StaleEpoch | Self::KeyReused => Code::FailedPrecondition,
@@ -64,6 +67,7 @@ impl Classify for Error {
             Self::StepCompensated => "SAGA_STEP_COMPENSATED",
             Self::StaleEpoch => "SAGA_EPOCH_STALE",
             Self::KeyReused => "IDEMPOTENCY_KEY_REUSED",
+            Self::Superseded => "CONSUMER_SUPERSEDED",
             Self::Corrupt(_) => "DATA_CORRUPT",
             Self::Commit(_) | Self::Database(_) => "DATABASE",
         }

@@ -8,7 +8,7 @@ pub(super) struct ChassisMigrator;
 #[async_trait::async_trait]
 impl MigratorTrait for ChassisMigrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First), Box::new(History)]
+        vec![Box::new(First), Box::new(History), Box::new(Operations)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -92,6 +92,34 @@ impl MigrationTrait for History {
         ] {
             manager.get_connection().execute_unprepared(sql).await?;
         }
+        Ok(())
+    }
+}
+
+/// What replicas share out, what operators look at, and where consumers stand in history.
+struct Operations;
+
+impl MigrationName for Operations {
+    fn name(&self) -> &str {
+        "m0003_operations"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Operations {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for (name, mut column) in [
+            ("outbox", column("origin").big_integer().to_owned()),
+            ("dead_letters", column("headers").text().to_owned()),
+        ] {
+            let alter = Table::alter()
+                .table(Alias::new(name))
+                .add_column(&mut column)
+                .to_owned();
+            manager.alter_table(alter).await?;
+        }
+        manager.create_table(consumers()).await?;
+        manager.create_table(projections()).await?;
         Ok(())
     }
 }
@@ -194,5 +222,22 @@ fn idempotency() -> TableCreateStatement {
         .col(column("reply").blob())
         .col(column("created_at_us").big_integer().not_null())
         .primary_key(&mut key(&["caller", "method", "key"]))
+        .to_owned()
+}
+
+fn consumers() -> TableCreateStatement {
+    table("consumers")
+        .col(column("consumer").text().not_null().primary_key())
+        .col(column("epoch").big_integer().not_null())
+        .col(column("archive_position").big_integer().not_null())
+        .col(column("complete_until_us").big_integer())
+        .to_owned()
+}
+
+fn projections() -> TableCreateStatement {
+    table("projections")
+        .col(column("projection").text().not_null().primary_key())
+        .col(column("serving").big_integer().not_null())
+        .col(column("building").big_integer())
         .to_owned()
 }

@@ -6,6 +6,7 @@
 
 mod claim;
 mod error;
+mod hold;
 mod metrics;
 mod migrations;
 mod once;
@@ -21,9 +22,12 @@ use sea_orm_migration::MigratorTrait;
 use tokio::sync::Notify;
 
 pub use error::Error;
+pub(crate) use hold::Hold;
 pub use once::{amend_reply, fence};
 pub use tx::Tx;
 
+use crate::events::Registry;
+use hold::Holds;
 use tx::Notes;
 use writer::Writer;
 
@@ -40,6 +44,8 @@ struct Shared {
     engine: Engine,
     read: DatabaseConnection,
     events: Notify,
+    holds: Holds,
+    consumers: Registry,
 }
 
 enum Engine {
@@ -69,6 +75,8 @@ impl Db {
                 engine,
                 read,
                 events: Notify::new(),
+                holds: Holds::new(url),
+                consumers: Registry::default(),
             }),
         })
     }
@@ -104,6 +112,16 @@ impl Db {
     /// Waits until a unit of work has written events since the last call.
     pub(crate) async fn events_written(&self) {
         self.shared.events.notified().await;
+    }
+
+    /// Waits until no other replica holds `name`.
+    pub(crate) async fn hold(&self, name: &str) -> Hold {
+        self.shared.holds.hold(name).await
+    }
+
+    /// The consumers that run on this database, in this process.
+    pub(crate) fn consumers(&self) -> &Registry {
+        &self.shared.consumers
     }
 
     /// Whether the database answers.

@@ -1,30 +1,26 @@
 //! Durable consumers: in order within an aggregate, in parallel across aggregates.
+//!
+//! Of several replicas of a service one consumes at a time; another one takes over as soon as it ends. Several at once would
+//! handle events of one aggregate beside each other.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use async_nats::jetstream::{
-    self,
-    consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
-};
+use async_nats::jetstream;
 use bytes::Bytes;
-use futures::StreamExt as _;
 use prost_reflect::ReflectMessage;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use super::{
     Delivery,
-    lanes::{Failure, Handler, LANES, Lanes, MAX_LANE_EVENTS},
-    stream,
+    archive::Archive,
+    attempt::{Failure, Handler},
+    queues::Queues,
+    registry::Entry,
+    session::{End, Session},
 };
 use crate::{db::Db, error::Classify};
 
-/// Most events that the broker hands out before the first is acknowledged.
-const MAX_IN_FLIGHT: i64 = (LANES * MAX_LANE_EVENTS) as i64;
-/// How long the broker waits for an acknowledgement or a sign of progress before it delivers again.
-const ACK_WAIT: Duration = Duration::from_secs(10);
-/// How often the broker says that it is still there; silence for twice as long starts the consumer again.
-const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Wait before a consumer that lost its stream or its broker starts again.
 const RESTART_PAUSE: Duration = Duration::from_millis(200);
 
@@ -34,6 +30,7 @@ pub struct Consumer {
     name: String,
     subject: String,
     handler: Handler,
+    archive: Option<Archive>,
 }
 
 /// A consumer of the event `M`; its subject comes from the contract.
@@ -68,11 +65,7 @@ where
                 }),
             },
         );
-    Consumer {
-        name: name.to_owned(),
-        subject: policy.subject.clone(),
-        handler,
-    }
+    Consumer::new(name, policy.subject.clone(), handler)
 }
 
 /// A consumer of a subject that is known only at run time; see [`consumer`].
@@ -86,14 +79,30 @@ where
         let handling = handler(delivery);
         Box::pin(async move { handling.await.map_err(|error| Failure::of(&error)) })
     });
-    Consumer {
-        name: name.to_owned(),
-        subject: subject.to_owned(),
-        handler,
-    }
+    Consumer::new(name, subject.to_owned(), handler)
 }
 
 impl Consumer {
+    pub(crate) fn new(name: &str, subject: String, handler: Handler) -> Self {
+        Self {
+            name: name.to_owned(),
+            subject,
+            handler,
+            archive: None,
+        }
+    }
+
+    /// Catches up from the publisher's archive where the stream does not reach back far enough.
+    pub(crate) fn with_archive(mut self, archive: Archive) -> Self {
+        self.archive = Some(archive);
+        self
+    }
+
+    /// The service that publishes the events.
+    pub fn publisher(&self) -> &str {
+        self.subject.split('.').next().unwrap_or_default()
+    }
+
     /// Handles events until `cancel`, then finishes those under way. Survives the broker's absence.
     pub async fn run(
         self,
@@ -103,47 +112,67 @@ impl Consumer {
         cancel: CancellationToken,
     ) {
         let durable = format!("{service}-{}", self.name);
-        let mut lanes = Lanes::start(&self.handler, &db, &cancel);
-        while !cancel.is_cancelled() {
-            let session = self.session(&jetstream, &durable, &lanes);
-            if let Some(Err(error)) = cancel.run_until_cancelled(session).await {
-                tracing::warn!(consumer = durable, %error, "consumer interrupted; starting again");
+        let entry = Entry {
+            subject: self.subject.clone(),
+            handler: self.handler.clone(),
+            archive: self.archive.clone(),
+            jetstream: jetstream.clone(),
+            is_active: false,
+        };
+        db.consumers().add(&durable, entry);
+        while let Some(hold) = cancel.run_until_cancelled(db.hold(&durable)).await {
+            db.consumers().set_active(&durable, true);
+            let stop = cancel.child_token();
+            let queues = Queues::new(&self.handler, &db, stop.clone());
+            let sessions = self.sessions(&db, &jetstream, &durable, &queues, &stop);
+            tokio::select! {
+                () = sessions => {}
+                () = cancel.cancelled() => {}
+                () = hold.lost() => tracing::warn!(
+                    consumer = durable,
+                    "another replica may consume now; what is under way here ends"
+                ),
             }
-            cancel
-                .run_until_cancelled(tokio::time::sleep(RESTART_PAUSE))
-                .await;
+            stop.cancel();
+            queues.idle().await;
+            db.consumers().set_active(&durable, false);
         }
-        lanes.finish().await;
+        db.consumers().remove(&durable);
     }
 
-    /// Fetches and hands out until something breaks.
-    async fn session(
+    /// One session after another.
+    async fn sessions(
         &self,
+        db: &Db,
         jetstream: &jetstream::Context,
         durable: &str,
-        lanes: &Lanes,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let publisher = self.subject.split('.').next().unwrap_or_default();
-        let stream = stream::ensure_until_done(jetstream, publisher).await;
-        let config = pull::Config {
-            durable_name: Some(durable.to_owned()),
-            filter_subject: self.subject.clone(),
-            deliver_policy: DeliverPolicy::All,
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: ACK_WAIT,
-            max_ack_pending: MAX_IN_FLIGHT,
-            ..Default::default()
-        };
-        let consumer: PullConsumer = stream.get_or_create_consumer(durable, config).await?;
-        let mut messages = consumer
-            .stream()
-            .max_messages_per_batch(MAX_IN_FLIGHT as usize)
-            .heartbeat(HEARTBEAT)
-            .messages()
-            .await?;
-        while let Some(message) = messages.next().await {
-            lanes.hand_out(message?, durable).await;
+        queues: &Queues,
+        stop: &CancellationToken,
+    ) {
+        let mut caught_up = false;
+        while !stop.is_cancelled() {
+            let session = Session {
+                db,
+                jetstream,
+                durable,
+                subject: &self.subject,
+                archive: self.archive.as_ref(),
+                queues,
+                cancel: stop,
+                caught_up,
+            };
+            match session.run().await {
+                Ok(End::CaughtUp) => {
+                    caught_up = true;
+                    continue;
+                }
+                Ok(End::Over) => {}
+                Err(error) => {
+                    tracing::warn!(consumer = durable, %error, "consumer interrupted; starting again");
+                }
+            }
+            caught_up = false;
+            tokio::time::sleep(RESTART_PAUSE).await;
         }
-        Ok(())
     }
 }

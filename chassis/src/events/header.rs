@@ -11,6 +11,8 @@ pub(crate) const SUBJECT: &str = "ce-subject";
 pub(crate) const TIME: &str = "ce-time";
 pub(crate) const CONTENT_TYPE: &str = "content-type";
 pub(crate) const TRACEPARENT: &str = "traceparent";
+/// Place in the publisher's outbox.
+pub(crate) const POSITION: &str = "caravan-position";
 pub(crate) const REQUEST_ID: &str = "x-request-id";
 
 /// The value of a header, where it is there.

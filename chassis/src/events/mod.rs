@@ -1,9 +1,17 @@
 //! Events as they travel: streams, headers, deliveries and the consumers that handle them.
 
+pub(crate) mod archive;
+pub(crate) mod attempt;
+mod catch_up;
 mod consumer;
-mod dead_letter;
+pub(crate) mod dead_letter;
 pub(crate) mod header;
-mod lanes;
+mod metrics;
+mod queues;
+mod read;
+pub(crate) mod registry;
+pub(crate) mod replay;
+mod session;
 pub(crate) mod stream;
 
 use bytes::Bytes;
@@ -11,6 +19,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 pub use consumer::{Consumer, consumer, raw_consumer};
+
+pub(crate) use attempt::Failure;
+pub(crate) use catch_up::is_caught_up;
+pub(crate) use registry::Registry;
 
 /// An event that arrived.
 #[derive(Clone, Debug)]
@@ -29,11 +41,15 @@ pub struct Delivery<M> {
     pub time: OffsetDateTime,
     /// What happened.
     pub message: M,
+    /// The replica's turn as the one that consumes; `None` where an operator hands the event out.
+    pub(crate) epoch: Option<i64>,
 }
 
 impl Delivery<Bytes> {
     /// The same delivery with its payload read as `M`.
-    fn decode<M: prost::Message + Default>(self) -> Result<Delivery<M>, prost::DecodeError> {
+    pub(crate) fn decode<M: prost::Message + Default>(
+        self,
+    ) -> Result<Delivery<M>, prost::DecodeError> {
         let message = M::decode(self.message)?;
         Ok(Delivery {
             consumer: self.consumer,
@@ -43,6 +59,7 @@ impl Delivery<Bytes> {
             aggregate_id: self.aggregate_id,
             time: self.time,
             message,
+            epoch: self.epoch,
         })
     }
 }

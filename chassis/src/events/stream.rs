@@ -8,6 +8,8 @@ use async_nats::jetstream::{
     stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream},
 };
 
+use crate::clock;
+
 /// Most bytes that a stream holds; then publishers are refused and their outboxes wait.
 const MAX_BYTES: i64 = 1 << 30;
 /// How long a stream holds an event; after that only the outbox has it.
@@ -16,6 +18,11 @@ const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// Wait between two tries to reach the broker.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Events that were sent before this time, in microseconds since 1970, are too old for a stream.
+pub(crate) fn oldest_held_us() -> i64 {
+    clock::now_us() - MAX_AGE.as_micros() as i64
+}
 
 /// The name of a service's stream.
 pub(crate) fn name(service: &str) -> String {

@@ -33,9 +33,9 @@ pub(super) struct Inspector {
 
 /// An event and where the broker acknowledged it.
 #[derive(FromQueryResult)]
-struct Sent {
-    event_id: Uuid,
-    stream_seq: i64,
+pub(super) struct Sent {
+    pub(super) event_id: Uuid,
+    pub(super) stream_seq: i64,
 }
 
 impl Inspector {
@@ -137,8 +137,8 @@ impl Inspector {
                 let Some(lost_after) = lost_after else { return Ok(0) };
                 let again = tx
                     .execute_raw(tx.statement(
-                        "UPDATE outbox SET sent_at_us = NULL, stream_seq = NULL WHERE stream_seq > $1",
-                        [(lost_after as i64).into()],
+                        "UPDATE outbox SET sent_at_us = NULL, stream_seq = NULL WHERE stream_seq > $1 AND sent_at_us > $2",
+                        [(lost_after as i64).into(), stream::oldest_held_us().into()],
                     ))
                     .await?;
                 Ok::<_, Error>(again.rows_affected())
@@ -148,7 +148,7 @@ impl Inspector {
 }
 
 /// Whether the stream has our event where it was acknowledged.
-async fn is_ours(stream: &Stream, sent: &Sent) -> Result<bool, BoxError> {
+pub(super) async fn is_ours(stream: &Stream, sent: &Sent) -> Result<bool, BoxError> {
     match stream.get_raw_message(sent.stream_seq as u64).await {
         Ok(message) => {
             Ok(header::get(&message.headers, header::ID)

@@ -3,23 +3,39 @@
 //! The outbox is the truth, JetStream the transport: a row is marked as sent only after an acknowledgement
 //! without an error, and is kept for a while after that; for good where it is part of an aggregate's [`history`].
 
+pub(crate) mod archive;
+mod batch;
 mod history;
+mod lag;
 mod loss;
 mod relay;
 mod transient;
+mod verify;
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::LazyLock,
+};
 
 use prost_reflect::{ReflectMessage, Value};
 use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
+pub use batch::{Envelope, append_all};
 pub use history::{Actor, Recorded, aggregates, append_version, carry_over, history};
+pub(crate) use lag::{Lag, lag};
 pub use relay::Relay;
+pub(crate) use verify::verify;
 
 use crate::{
     clock, context,
     db::{Error, Tx},
     telemetry,
 };
+
+/// Tells this process's rows from those of other replicas.
+static ORIGIN: LazyLock<i64> =
+    LazyLock::new(|| RandomState::new().hash_one(std::process::id()) as i64);
 
 /// Appends an event to the outbox, in the unit of work that it tells about.
 ///
@@ -88,8 +104,8 @@ async fn insert(tx: &Tx, row: Row<'_>) -> Result<bool, Error> {
     let inserted = tx
         .execute_raw(tx.statement(
             "INSERT INTO outbox (event_id, event_type, subject, aggregate_id, payload, transient, traceparent, request_id, \
-             occurred_at_us, aggregate_version, actor, saga_id) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING",
+             occurred_at_us, aggregate_version, actor, saga_id, origin) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
             [
                 Uuid::now_v7().into(),
                 row.event_type.into(),
@@ -103,6 +119,7 @@ async fn insert(tx: &Tx, row: Row<'_>) -> Result<bool, Error> {
                 row.version.into(),
                 row.actor.map(|actor| actor.label.as_str()).into(),
                 row.actor.and_then(|actor| actor.saga_id).into(),
+                (*ORIGIN).into(),
             ],
         ))
         .await?;

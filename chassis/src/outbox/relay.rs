@@ -1,7 +1,7 @@
 //! Publishes the outbox: one event in flight per aggregate, many aggregates at once.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -12,13 +12,13 @@ use async_nats::{
 };
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use opentelemetry::{global, metrics::Counter};
-use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement};
 use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::loss::Inspector;
+use super::{ORIGIN, loss::Inspector};
 use crate::{
     clock,
     db::{Db, Error},
@@ -40,6 +40,13 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Wait after a failed round, so that a broker that is away is not asked in a tight loop.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
+/// Unsent rows of other replicas are left to them for so long; older ones are anybody's.
+const OTHERS_FOR: Duration = Duration::from_secs(2);
+/// With fewer rows that wait for their mark the outbox is read from its first unsent row on each time.
+const MAX_READ_AGAIN: usize = 64;
+/// How often the lag is counted while something waits.
+const LAG_INTERVAL: Duration = Duration::from_secs(5);
+
 /// One unsent row.
 #[derive(Debug, FromQueryResult)]
 struct Row {
@@ -53,6 +60,8 @@ struct Row {
     traceparent: Option<String>,
     request_id: Option<String>,
     occurred_at_us: i64,
+    /// The process that wrote it.
+    origin: Option<i64>,
 }
 
 /// What a round of publishing came to.
@@ -75,6 +84,9 @@ pub struct Relay {
     /// Published but not yet marked as sent, with their sequence in the stream.
     unmarked: HashMap<i64, u64>,
     oldest_unmarked: Option<Instant>,
+    /// Rows up to here were read since the last mark. Lower ids may still be committed later: never for longer than that.
+    read_up_to: i64,
+    lag_shown: Option<Instant>,
     inspector: Inspector,
     /// The highest sequence of this connection; a lower one for a new event is that of another stream.
     highest: u64,
@@ -97,6 +109,8 @@ impl Relay {
             service: service.into(),
             unmarked: HashMap::new(),
             oldest_unmarked: None,
+            read_up_to: 0,
+            lag_shown: None,
             highest: 0,
             inspected: None,
             published,
@@ -117,6 +131,7 @@ impl Relay {
                     RETRY_PAUSE
                 }
             };
+            self.show_lag().await;
             tokio::select! {
                 () = cancel.cancelled() => {}
                 () = self.db.events_written() => {}
@@ -136,8 +151,7 @@ impl Relay {
         if !self.inspect_connection().await? {
             return Ok(false);
         }
-        let rows = self.unsent().await?;
-        let full = rows.len() >= MAX_BATCH_ROWS;
+        let (rows, full) = self.unsent().await?;
         let any = !rows.is_empty();
         let mut round = publish(&self.jetstream, &self.service, rows).await;
         let recreated = round
@@ -162,6 +176,7 @@ impl Relay {
         if round.failed {
             // The stream may be gone with the broker's disk.
             self.inspected = None;
+            self.read_up_to = 0;
             tokio::time::sleep(RETRY_PAUSE).await;
         }
         Ok(full || (any && !round.failed))
@@ -177,6 +192,7 @@ impl Relay {
         // sequences may be those of a stream that is no more.
         self.unmarked.clear();
         self.oldest_unmarked = None;
+        self.read_up_to = 0;
         self.highest = 0;
         match self.inspector.inspect().await {
             Ok(()) => {
@@ -202,43 +218,47 @@ impl Relay {
         })
     }
 
-    /// Unsent rows in their order, without those that only wait for their mark.
-    async fn unsent(&self) -> Result<Vec<Row>, Error> {
+    /// Unsent rows in their order, without those that only wait for their mark or are another replica's; and whether there may
+    /// be more.
+    async fn unsent(&mut self) -> Result<(Vec<Row>, bool), Error> {
+        if self.unmarked.len() < MAX_READ_AGAIN {
+            self.read_up_to = 0;
+        }
         let connection = self.db.read();
-        let limit = (MAX_BATCH_ROWS + self.unmarked.len()) as i64;
+        let limit = match self.read_up_to {
+            0 => MAX_BATCH_ROWS + self.unmarked.len(),
+            _ => MAX_BATCH_ROWS,
+        };
         let statement = Statement::from_sql_and_values(
             connection.get_database_backend(),
             "SELECT id, event_id, event_type, subject, aggregate_id, payload, transient, traceparent, request_id, \
-             occurred_at_us FROM outbox WHERE sent_at_us IS NULL ORDER BY id LIMIT $1",
-            [limit.into()],
+             occurred_at_us, origin FROM outbox WHERE sent_at_us IS NULL AND id > $1 ORDER BY id LIMIT $2",
+            [self.read_up_to.into(), (limit as i64).into()],
         );
         let mut rows = Row::find_by_statement(statement).all(connection).await?;
+        let full = rows.len() >= limit;
+        self.read_up_to = rows.last().map_or(self.read_up_to, |row| row.id);
         rows.retain(|row| !self.unmarked.contains_key(&row.id));
-        Ok(rows)
+        Ok((ours(rows), full))
     }
 
     /// Marks what the broker has.
     async fn mark(&mut self) -> Result<(), Error> {
+        self.read_up_to = 0;
         if self.unmarked.is_empty() {
             return Ok(());
         }
-        // Digits only, so that one statement of any length needs no list of parameters.
-        let rows = self
-            .unmarked
-            .iter()
-            .map(|(id, sequence)| format!("({id},{sequence})"))
-            .collect::<Vec<_>>()
-            .join(",");
-        let sql = format!(
-            "UPDATE outbox SET sent_at_us = $1, stream_seq = marked.column2 \
-             FROM (VALUES {rows}) AS marked WHERE outbox.id = marked.column1"
-        );
-        let sql = &sql;
+        // One parameter, so that the statement is the same for any number of rows and stays prepared.
+        let rows: Vec<_> = self.unmarked.iter().collect();
+        let rows = &serde_json::to_string(&rows).unwrap_or_default();
         self.db
             .write(|tx| async move {
-                tx.execute_raw(tx.statement(sql, [clock::now_us().into()]))
-                    .await
-                    .map_err(Error::from)?;
+                let sql = match tx.get_database_backend() {
+                    DbBackend::Postgres => MARK_ON_POSTGRES,
+                    _ => MARK_ON_SQLITE,
+                };
+                let values = [clock::now_us().into(), rows.as_str().into()];
+                tx.execute_raw(tx.statement(sql, values)).await?;
                 Ok::<_, Error>(())
             })
             .await?;
@@ -246,6 +266,51 @@ impl Relay {
         self.oldest_unmarked = None;
         Ok(())
     }
+
+    /// Shows how far the outbox is behind. What was just found to be empty is not counted.
+    async fn show_lag(&mut self) {
+        let is_idle = self.inspected.is_some() && self.unmarked.is_empty();
+        let due = self
+            .lag_shown
+            .is_none_or(|shown| shown.elapsed() >= LAG_INTERVAL);
+        if is_idle {
+            super::lag::show(super::Lag::default());
+        } else if due {
+            self.lag_shown = Some(Instant::now());
+            match super::lag(&self.db).await {
+                Ok(lag) => super::lag::show(lag),
+                Err(error) => tracing::debug!(%error, "the outbox's lag was not counted"),
+            }
+        }
+    }
+}
+
+/// `$1` is the time, `$2` a JSON list of pairs of id and sequence.
+const MARK_ON_SQLITE: &str = "UPDATE outbox SET sent_at_us = $1, stream_seq = marked.seq \
+     FROM (SELECT value ->> 0 AS id, value ->> 1 AS seq FROM json_each($2)) AS marked WHERE outbox.id = marked.id";
+const MARK_ON_POSTGRES: &str = "UPDATE outbox SET sent_at_us = $1, stream_seq = marked.seq \
+     FROM (SELECT (value ->> 0)::bigint AS id, (value ->> 1)::bigint AS seq FROM json_array_elements($2::json)) AS marked \
+     WHERE outbox.id = marked.id";
+
+/// What this replica publishes: every aggregate of which an event is its own, or has waited so long that its replica may be
+/// gone. Replicas need not agree: whoever publishes an event has seen the earlier ones of its aggregate acknowledged, or
+/// publishes them first, so that first occurrences keep their order; the rest are duplicates.
+fn ours(rows: Vec<Row>) -> Vec<Row> {
+    let left_since_us = clock::now_us() - OTHERS_FOR.as_micros() as i64;
+    let is_ours = |row: &Row| {
+        row.origin.is_none_or(|origin| origin == *ORIGIN) || row.occurred_at_us < left_since_us
+    };
+    if rows.iter().all(is_ours) {
+        return rows;
+    }
+    let aggregates: HashSet<_> = rows
+        .iter()
+        .filter(|row| is_ours(row))
+        .map(|row| row.aggregate_id.clone())
+        .collect();
+    rows.into_iter()
+        .filter(|row| aggregates.contains(&row.aggregate_id))
+        .collect()
 }
 
 /// Publishes rows: those of one aggregate one after another, up to the first that fails.
@@ -323,6 +388,7 @@ async fn publish_one(
     let id = row.event_id.to_string();
     headers.insert(header::MESSAGE_ID, id.as_str());
     headers.insert(header::ID, id.as_str());
+    headers.insert(header::POSITION, row.id.to_string());
     headers.insert(header::SPEC_VERSION, "1.0");
     headers.insert(header::SOURCE, format!("/caravan/{service}"));
     headers.insert(header::TYPE, row.event_type);

@@ -15,8 +15,9 @@ use crate::{
     auth::{KeySource, RemoteKeys, Verifier, access::Access},
     events::Consumer,
     kit::Kit,
-    methods,
+    methods, ops,
     outbox::Relay,
+    projection::Projection,
     readiness::Readiness,
     server,
 };
@@ -62,6 +63,7 @@ pub struct Service {
     verifier: Option<Verifier>,
     readiness: Readiness,
     consumers: Vec<Consumer>,
+    projections: Vec<Projection>,
     tasks: Vec<Task>,
 }
 
@@ -75,6 +77,7 @@ impl Service {
             verifier: None,
             readiness: Readiness::new(),
             consumers: Vec::new(),
+            projections: Vec::new(),
             tasks: Vec::new(),
         }
     }
@@ -98,6 +101,12 @@ impl Service {
     /// Handles events. Needs a database.
     pub fn consume(mut self, consumer: Consumer) -> Self {
         self.consumers.push(consumer);
+        self
+    }
+
+    /// Keeps a read model. Needs a database.
+    pub fn project(mut self, projection: Projection) -> Self {
+        self.projections.push(projection);
         self
     }
 
@@ -139,6 +148,8 @@ impl Service {
         if let Some(fault) = self.fault.take() {
             return Err(fault);
         }
+        let operators = ops::server(self.kit.clone());
+        self = self.grpc(operators);
         let verifier = match self.verifier.take() {
             Some(verifier) => verifier,
             None => {
@@ -216,7 +227,8 @@ impl Service {
         }
         let name = self.kit.name().to_owned();
         let publishes = contracts::policy::events().any(|(_, event)| event.publisher() == name);
-        if !self.consumers.is_empty() || (publishes && database.is_some()) {
+        let consumes = !self.consumers.is_empty() || !self.projections.is_empty();
+        if consumes || (publishes && database.is_some()) {
             let db = database.context("consumers need a database: call kit.database() first")?;
             let jetstream = async_nats::jetstream::new(self.kit.nats().await?);
             if publishes {
@@ -226,7 +238,10 @@ impl Service {
                     Ok(())
                 }));
             }
-            for consumer in self.consumers.drain(..) {
+            for mut consumer in self.consumers.drain(..) {
+                if let Some(archive) = ops::archive(&self.kit, consumer.publisher()) {
+                    consumer = consumer.with_archive(archive);
+                }
                 let (db, jetstream, name) = (db.clone(), jetstream.clone(), name.clone());
                 self.tasks.push(task("consumer", |stop| async move {
                     consumer.run(db, jetstream, &name, stop).await;
@@ -234,11 +249,29 @@ impl Service {
                 }));
             }
         }
+        self.add_projections().await?;
         if let Some(nats) = self.kit.opened_nats() {
             self.readiness = std::mem::take(&mut self.readiness).when("nats", move || {
                 let connected = nats.connection_state() == async_nats::connection::State::Connected;
                 async move { connected.then_some(()).ok_or("not connected") }
             });
+        }
+        Ok(())
+    }
+}
+
+impl Service {
+    async fn add_projections(&mut self) -> anyhow::Result<()> {
+        for projection in self.projections.drain(..) {
+            let db = self.kit.opened_database();
+            let db = db.context("projections need a database: call kit.database() first")?;
+            let jetstream = async_nats::jetstream::new(self.kit.nats().await?);
+            let archive = ops::archive(&self.kit, projection.publisher());
+            let name = self.kit.name().to_owned();
+            self.tasks.push(task("projection", |stop| async move {
+                projection.run(db, jetstream, &name, archive, stop).await;
+                Ok(())
+            }));
         }
         Ok(())
     }

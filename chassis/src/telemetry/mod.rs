@@ -4,19 +4,48 @@ mod json;
 mod metrics;
 mod trace;
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    sync::OnceLock,
+};
 
 use anyhow::Context as _;
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 use tracing_subscriber::{
-    EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _, Registry, layer::SubscriberExt as _, reload,
+    util::SubscriberInitExt as _,
 };
 
 pub use metrics::{Metrics, meter};
 pub use trace::{Kind, continue_trace, entry_span, traceparent};
 
 use crate::config::{self, LogFormat};
+
+/// Changes which log lines are written.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// Which log lines are written; empty where telemetry was not set up.
+pub fn filter() -> String {
+    FILTER
+        .get()
+        .and_then(|filter| filter.with_current(ToString::to_string).ok())
+        .unwrap_or_default()
+}
+
+/// Changes which log lines are written, as RUST_LOG would. Answers what it was.
+///
+/// # Errors
+/// The text is not a filter, or telemetry was not set up.
+pub fn set_filter(text: &str) -> anyhow::Result<String> {
+    let parsed = EnvFilter::try_new(text).with_context(|| format!("`{text}` is not a filter"))?;
+    let previous = filter();
+    FILTER
+        .get()
+        .context("telemetry is not set up")?
+        .reload(parsed)?;
+    Ok(previous)
+}
 
 /// Keeps exporters alive; flush them with [`Guard::shutdown`] before the process ends.
 #[derive(Debug)]
@@ -69,12 +98,15 @@ pub fn init(service: &str, config: &config::Telemetry) -> anyhow::Result<Guard> 
             .with_ansi(io::stdout().is_terminal())
             .boxed(),
     };
+    let (filter, changes) = reload::Layer::new(filter);
     tracing_subscriber::registry()
         .with(filter)
         .with(trace::layer(&traces))
         .with(lines)
         .try_init()
         .context("telemetry is set up already")?;
+    // Set up once only: the line before would have failed.
+    let _ = FILTER.set(changes);
     log_panics();
     Ok(Guard { traces, metrics })
 }
