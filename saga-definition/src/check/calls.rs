@@ -86,14 +86,11 @@ impl Compiler<'_> {
                 ("retry", step.retry.is_some()),
             ] {
                 if set {
-                    self.fault(field(name), format!("has no call to use it for"));
+                    self.fault(field(name), "has no call to use it for");
                 }
             }
             if step.compensation.is_none() && wait_for.is_none() {
-                self.fault(
-                    field("call"),
-                    format!("has neither a call nor a compensation"),
-                );
+                self.fault(field("call"), "has neither a call nor a compensation");
             }
             None
         } else {
@@ -130,7 +127,7 @@ impl Compiler<'_> {
         if !names::is_signal_name(&wait.signal) {
             self.fault(
                 format!("{field}.signal"),
-                format!("is 1 to 64 lower case letters, digits, `_` and `-`, a letter first"),
+                "is 1 to 64 lower case letters, digits, `_` and `-`, a letter first",
             );
         }
         let timeout = self.duration(

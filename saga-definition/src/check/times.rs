@@ -34,7 +34,7 @@ impl Compiler<'_> {
         }
         let jitter = retry.jitter.unwrap_or(default.jitter);
         if !(0.0..=1.0).contains(&jitter) {
-            self.fault(format!("{field}.jitter"), format!("must be 0 to 1"));
+            self.fault(format!("{field}.jitter"), "must be 0 to 1");
         }
         let total_time = self
             .duration(
