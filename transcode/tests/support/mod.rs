@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod contract;
+pub(crate) mod random;
+
 use std::{path::Path, sync::LazyLock};
 
 use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, SerializeOptions};
@@ -35,7 +38,12 @@ pub(crate) fn compile(name: &str, source: Option<&str>) -> DescriptorPool {
             }
         }
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // The fuzz targets, one folder down, use this file too.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let root = root
+        .into_iter()
+        .find(|dir| dir.join("tests/proto").is_dir());
+    let root = root.expect("the crate's folder");
     let mut resolver = ChainFileResolver::new();
     if let Some(source) = source {
         resolver.add(Source(name.to_owned(), source.to_owned()));
@@ -128,6 +136,37 @@ pub(crate) fn same(a: &Value, b: &Value) -> bool {
         (Value::Object(x), Value::Object(y)) => {
             let matches = |(name, value)| y.get(name).is_some_and(|other| same(value, other));
             x.len() == y.len() && x.iter().all(matches)
+        }
+        _ => a == b,
+    }
+}
+
+/// Whether two messages are the same. NaN is itself here, and -0 is 0, which prost-reflect takes for unset.
+pub(crate) fn equal(a: &DynamicMessage, b: &DynamicMessage) -> bool {
+    use prost_reflect::ReflectMessage as _;
+
+    let descriptor = a.descriptor();
+    let mut fields = descriptor.fields();
+    fields.all(|field| {
+        let presence = field.supports_presence();
+        (!presence || a.has_field(&field) == b.has_field(&field))
+            && equal_value(&a.get_field(&field), &b.get_field(&field))
+    })
+}
+
+fn equal_value(a: &prost_reflect::Value, b: &prost_reflect::Value) -> bool {
+    use prost_reflect::Value;
+
+    match (a, b) {
+        (Value::F64(a), Value::F64(b)) => a == b || (a.is_nan() && b.is_nan()),
+        (Value::F32(a), Value::F32(b)) => a == b || (a.is_nan() && b.is_nan()),
+        (Value::Message(a), Value::Message(b)) => equal(a, b),
+        (Value::List(a), Value::List(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal_value(a, b))
+        }
+        (Value::Map(a), Value::Map(b)) => {
+            let same = |(key, value)| b.get(key).is_some_and(|other| equal_value(value, other));
+            a.len() == b.len() && a.iter().all(same)
         }
         _ => a == b,
     }
