@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod definition;
+pub mod descriptors;
 pub mod expression;
 pub mod places;
 pub mod source;
