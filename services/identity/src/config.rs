@@ -14,8 +14,8 @@ pub struct Config {
     #[command(flatten)]
     pub common: Common,
 
-    /// How long an access token is good.
-    #[arg(long, env = "TOKEN_LIFETIME", default_value = "1h", value_parser = humantime::parse_duration)]
+    /// How long an access token is good: as long as a session that was ended still opens doors.
+    #[arg(long, env = "TOKEN_LIFETIME", default_value = "15m", value_parser = humantime::parse_duration)]
     pub token_lifetime: Duration,
 
     /// The services that may ask for a token: a JSON object of names and secrets. Unset: none may.

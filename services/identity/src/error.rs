@@ -7,7 +7,10 @@ use chassis::{
 use uuid::Uuid;
 
 use crate::{
-    domain::{account::AccountError, throttle::TooMany},
+    domain::{
+        account::{AccountError, ChangeError},
+        throttle::TooMany,
+    },
     passwords::PasswordError,
     tokens::TokenError,
 };
@@ -24,6 +27,21 @@ pub enum Error {
     /// Unknown address, wrong password or both: nobody learns which.
     #[error("The e-mail address or the password is wrong.")]
     InvalidCredentials,
+    /// Forged, used, over, or of a session that has ended: nobody learns which.
+    #[error("The refresh token is not valid; log in again.")]
+    InvalidRefreshToken,
+    /// Unknown, used or over.
+    #[error("The token is not valid any more; ask for a new mail.")]
+    InvalidMailToken,
+    /// None of the caller's sessions has this id.
+    #[error("There is no session {0}.")]
+    NoSession(Uuid),
+    /// The account does not allow the change.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// Mails are for the service that sends them.
+    #[error("Only the service that sends mails may see them.")]
+    NoPostman,
     /// Unknown service, wrong secret or both.
     #[error("The client id or the secret is wrong.")]
     InvalidClient,
@@ -45,6 +63,9 @@ pub enum Error {
     /// A token could not be signed.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The system gave no random bytes.
+    #[error("no randomness")]
+    Randomness(#[from] aws_lc_rs::error::Unspecified),
     /// The database failed, or a concurrent change won.
     #[error(transparent)]
     Store(#[from] chassis::db::Error),
@@ -68,13 +89,18 @@ impl Classify for Error {
         match self {
             Self::Invalid(_) => Code::InvalidArgument,
             Self::EmailTaken => Code::AlreadyExists,
-            Self::InvalidCredentials | Self::InvalidClient => Code::Unauthenticated,
-            Self::Inactive | Self::NoPerson => Code::PermissionDenied,
+            Self::InvalidCredentials | Self::InvalidClient | Self::InvalidRefreshToken => {
+                Code::Unauthenticated
+            }
+            Self::Inactive | Self::NoPerson | Self::NoPostman => Code::PermissionDenied,
+            Self::InvalidMailToken | Self::Change(_) => Code::FailedPrecondition,
             Self::TooManyFailures(_) | Self::Password(PasswordError::Overloaded) => {
                 Code::ResourceExhausted
             }
-            Self::NotFound(_) => Code::NotFound,
-            Self::Password(PasswordError::Broken(_)) | Self::Token(_) => Code::Internal,
+            Self::NotFound(_) | Self::NoSession(_) => Code::NotFound,
+            Self::Password(PasswordError::Broken(_)) | Self::Token(_) | Self::Randomness(_) => {
+                Code::Internal
+            }
             Self::Store(error) => error.code(),
         }
     }
@@ -85,6 +111,12 @@ impl Classify for Error {
             Self::EmailTaken => "EMAIL_TAKEN",
             Self::InvalidCredentials => "INVALID_CREDENTIALS",
             Self::InvalidClient => "INVALID_CLIENT",
+            Self::InvalidRefreshToken => "REFRESH_TOKEN_INVALID",
+            Self::InvalidMailToken => "TOKEN_INVALID",
+            Self::NoSession(_) => "SESSION_NOT_FOUND",
+            Self::Change(ChangeError::Closed) => "ACCOUNT_CLOSED",
+            Self::Change(ChangeError::OwnAdminRole) => "OWN_ADMIN_ROLE",
+            Self::NoPostman => "ACCESS_DENIED",
             Self::Inactive => "ACCOUNT_INACTIVE",
             Self::TooManyFailures(_) => "TOO_MANY_FAILED_LOGINS",
             Self::NoPerson => "NO_PERSON",
@@ -92,6 +124,7 @@ impl Classify for Error {
             Self::Password(PasswordError::Overloaded) => "OVERLOADED",
             Self::Password(PasswordError::Broken(_)) => "PASSWORD_HASHING",
             Self::Token(_) => "TOKEN_SIGNING",
+            Self::Randomness(_) => "RANDOMNESS",
             Self::Store(error) => error.reason(),
         }
     }

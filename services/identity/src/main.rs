@@ -3,14 +3,16 @@
 use std::process::ExitCode;
 
 use contracts::caravan::identity::v1::identity_service_server::IdentityServiceServer;
-use identity::{bootstrap, config::Config, rpc::Rpc, store::migrations::Migrator, tokens::Tokens};
+use identity::{
+    bootstrap, config::Config, housekeeping, rpc::Rpc, store::migrations::Migrator, tokens::Tokens,
+};
 
 fn main() -> ExitCode {
     chassis::run("identity", |config: Config, kit| async move {
         let db = kit.database::<Migrator>().await?;
         let tokens = Tokens::open(&db, &config.common.token_issuer, config.token_lifetime).await?;
         let rpc = Rpc::new(
-            db,
+            db.clone(),
             tokens.clone(),
             config.service_clients()?,
             config.hashes_at_once,
@@ -18,6 +20,7 @@ fn main() -> ExitCode {
         bootstrap::admin(&rpc, &config).await?;
         kit.grpc(IdentityServiceServer::new(rpc))
             .keys(tokens) // Its own; everybody else asks for them by GetKeySet.
+            .task("housekeeping", move |drain| housekeeping::run(db, drain))
             .serve() // Drains on SIGTERM.
             .await
     })

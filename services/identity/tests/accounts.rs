@@ -38,7 +38,7 @@ async fn a_person_registers_logs_in_and_sees_herself(engine: Engine) {
         .expect("registered");
     assert_eq!(
         (session.token_type.as_str(), session.expires_in),
-        ("Bearer", 3600)
+        ("Bearer", 15 * 60)
     );
     assert_eq!(session.account_id, account.account_id);
     assert_eq!(

@@ -8,15 +8,11 @@ use aws_lc_rs::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chassis::auth::{AUDIENCE, Claims, TOKEN_TYPE, TokenKind};
-use contracts::caravan::identity::v1::{
-    self as pb,
-    identity_service_server::{IdentityService, IdentityServiceServer},
-};
+use contracts::caravan::identity::v1 as pb;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, get_current_timestamp};
-use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, async_trait, transport::Server};
 use uuid::Uuid;
+
+use crate::neighbour::Neighbour;
 
 /// The id of the one key.
 const KEY_ID: &str = "test";
@@ -26,9 +22,8 @@ const LIFETIME_S: i32 = 3600;
 /// A running identity service. Ends with the value.
 #[derive(Debug)]
 pub(crate) struct Identity {
-    url: String,
     signer: Signer,
-    server: JoinHandle<()>,
+    server: Neighbour,
 }
 
 #[derive(Clone)]
@@ -46,22 +41,30 @@ impl std::fmt::Debug for Signer {
 impl Identity {
     pub(crate) async fn start() -> Self {
         let signer = Signer::new();
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let service = IdentityServiceServer::new(signer.clone());
-        let server = Server::builder()
-            .add_service(service)
-            .serve_with_incoming(TcpListenerStream::new(listener));
-        let server = tokio::spawn(async move { server.await.expect("serves until it is dropped") });
-        Self {
-            url,
-            signer,
-            server,
-        }
+        let keys = pb::GetKeySetResponse {
+            keys: vec![signer.public.clone()],
+        };
+        let issuer = signer.clone();
+        // What services ask identity for; people are the test's business.
+        let server = Neighbour::builder()
+            .answers(
+                "/caravan.identity.v1.IdentityService/GetKeySet",
+                move |_: pb::GetKeySetRequest| keys.clone(),
+            )
+            .answers(
+                "/caravan.identity.v1.IdentityService/IssueServiceToken",
+                move |request: pb::IssueServiceTokenRequest| pb::IssueServiceTokenResponse {
+                    access_token: issuer.sign(TokenKind::Service, request.client_id, Vec::new()),
+                    expires_in: LIFETIME_S,
+                },
+            )
+            .start()
+            .await;
+        Self { signer, server }
     }
 
     pub(crate) fn url(&self) -> &str {
-        &self.url
+        self.server.url()
     }
 
     /// A token of a person with these roles.
@@ -77,12 +80,6 @@ impl Identity {
     pub(crate) fn service(&self, name: &str) -> String {
         self.signer
             .sign(TokenKind::Service, name.to_owned(), Vec::new())
-    }
-}
-
-impl Drop for Identity {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 
@@ -126,82 +123,5 @@ impl Signer {
         header.typ = Some(TOKEN_TYPE.to_owned());
         header.kid = Some(KEY_ID.to_owned());
         jsonwebtoken::encode(&header, &claims, &self.private).expect("the key signs")
-    }
-}
-
-/// What services ask identity for; people are the test's business.
-#[async_trait]
-impl IdentityService for Signer {
-    async fn get_key_set(
-        &self,
-        _: Request<pb::GetKeySetRequest>,
-    ) -> Result<Response<pb::GetKeySetResponse>, Status> {
-        Ok(Response::new(pb::GetKeySetResponse {
-            keys: vec![self.public.clone()],
-        }))
-    }
-
-    async fn issue_service_token(
-        &self,
-        request: Request<pb::IssueServiceTokenRequest>,
-    ) -> Result<Response<pb::IssueServiceTokenResponse>, Status> {
-        let access_token = self.sign(
-            TokenKind::Service,
-            request.into_inner().client_id,
-            Vec::new(),
-        );
-        Ok(Response::new(pb::IssueServiceTokenResponse {
-            access_token,
-            expires_in: LIFETIME_S,
-        }))
-    }
-
-    async fn register_account(
-        &self,
-        _: Request<pb::RegisterAccountRequest>,
-    ) -> Result<Response<pb::RegisterAccountResponse>, Status> {
-        Err(Status::unimplemented("not in tests"))
-    }
-
-    async fn create_session(
-        &self,
-        _: Request<pb::CreateSessionRequest>,
-    ) -> Result<Response<pb::CreateSessionResponse>, Status> {
-        Err(Status::unimplemented("not in tests"))
-    }
-
-    async fn get_my_account(
-        &self,
-        _: Request<pb::GetMyAccountRequest>,
-    ) -> Result<Response<pb::GetMyAccountResponse>, Status> {
-        Err(Status::unimplemented("not in tests"))
-    }
-
-    async fn get_account(
-        &self,
-        _: Request<pb::GetAccountRequest>,
-    ) -> Result<Response<pb::GetAccountResponse>, Status> {
-        Err(Status::unimplemented("not in tests"))
-    }
-
-    async fn batch_get_accounts(
-        &self,
-        _: Request<pb::BatchGetAccountsRequest>,
-    ) -> Result<Response<pb::BatchGetAccountsResponse>, Status> {
-        Err(Status::unimplemented("not in tests"))
-    }
-
-    async fn deactivate_account(
-        &self,
-        _: Request<pb::DeactivateAccountRequest>,
-    ) -> Result<Response<pb::DeactivateAccountResponse>, Status> {
-        Err(Status::unimplemented("not in tests"))
-    }
-
-    async fn reactivate_account(
-        &self,
-        _: Request<pb::ReactivateAccountRequest>,
-    ) -> Result<Response<pb::ReactivateAccountResponse>, Status> {
-        Err(Status::unimplemented("not in tests"))
     }
 }

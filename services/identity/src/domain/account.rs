@@ -9,7 +9,7 @@ use super::email::Email;
 pub const MAX_DISPLAY_NAME_CHARS: usize = 100;
 
 /// What a person may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Buys.
     Customer,
@@ -47,6 +47,31 @@ pub enum State {
     Active,
     /// It can neither log in nor buy.
     Inactive,
+    /// Its person is gone, for good.
+    Closed,
+}
+
+/// How a person wants to be spoken to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preferences {
+    /// A language tag (BCP 47); the shop's own language where it is empty.
+    pub locale: String,
+    /// Whether mails beside those about orders and the account are welcome.
+    pub newsletter: bool,
+}
+
+/// What a closed account is called.
+const CLOSED_NAME: &str = "Closed account";
+
+/// A change that an account does not allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// Nobody comes back to it.
+    #[error("The account is closed.")]
+    Closed,
+    /// Somebody has to be able to make others admins.
+    #[error("Admins cannot take the role away from themselves.")]
+    OwnAdminRole,
 }
 
 /// An attribute that cannot be.
@@ -78,6 +103,10 @@ pub struct Registered(pub Account);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Updated(pub Account);
 
+/// The account is closed, as others hear of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed(pub Account);
+
 /// Everything that an account is, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parts {
@@ -85,12 +114,16 @@ pub struct Parts {
     pub id: Uuid,
     /// Unique.
     pub email: Email,
+    /// Whether the address is known to be its owner's.
+    pub email_verified: bool,
     /// What orders and messages show.
     pub display_name: String,
     /// What the person may be.
     pub roles: Vec<Role>,
     /// Whether it can be used.
     pub state: State,
+    /// How the person wants to be spoken to.
+    pub preferences: Preferences,
     /// When it was opened.
     pub created: OffsetDateTime,
     /// Counts the changes from 1; a change raises it, and its save wants the row to be one behind.
@@ -114,17 +147,14 @@ impl Account {
         now: OffsetDateTime,
     ) -> Result<Registered, AccountError> {
         let email = Email::parse(email).ok_or(AccountError::BadEmail)?;
-        let display_name = display_name.trim();
-        let visible = !display_name.is_empty() && !display_name.contains(char::is_control);
-        if !visible || display_name.chars().count() > MAX_DISPLAY_NAME_CHARS {
-            return Err(AccountError::BadDisplayName);
-        }
         Ok(Registered(Self(Parts {
             id,
             email,
-            display_name: display_name.to_owned(),
+            email_verified: false,
+            display_name: visible_name(display_name)?,
             roles,
             state: State::Active,
+            preferences: Preferences::default(),
             created: now,
             version: 1,
         })))
@@ -154,14 +184,104 @@ impl Account {
             .collect()
     }
 
-    /// Opens or closes the account for its person; `None` where it is so already.
-    pub fn set_state(&mut self, state: State) -> Option<Updated> {
-        if self.0.state == state {
-            return None;
+    /// Opens or closes the account for its person for a while; `None` where it is so already.
+    ///
+    /// # Errors
+    /// It is closed for good.
+    pub fn set_active(&mut self, active: bool) -> Result<Option<Updated>, ChangeError> {
+        let state = if active {
+            State::Active
+        } else {
+            State::Inactive
+        };
+        self.change(|parts| parts.state = state)
+    }
+
+    /// Changes what the person may change; `None` where it is so already.
+    ///
+    /// # Errors
+    /// An attribute that cannot be, or the account is closed.
+    pub fn update<E: From<AccountError> + From<ChangeError>>(
+        &mut self,
+        display_name: Option<&str>,
+        preferences: Option<Preferences>,
+    ) -> Result<Option<Updated>, E> {
+        let display_name = display_name.map(visible_name).transpose()?;
+        let updated = self.change(|parts| {
+            if let Some(name) = display_name {
+                parts.display_name = name;
+            }
+            if let Some(preferences) = preferences {
+                parts.preferences = preferences;
+            }
+        })?;
+        Ok(updated)
+    }
+
+    /// The address is its owner's; `None` where that was known.
+    ///
+    /// # Errors
+    /// It is closed.
+    pub fn verify_email(&mut self) -> Result<Option<Updated>, ChangeError> {
+        self.change(|parts| parts.email_verified = true)
+    }
+
+    /// Says what the person may be, at the word of the admin `by`; `None` where it is so already.
+    ///
+    /// # Errors
+    /// It is closed, or the admin would be none any more.
+    pub fn set_roles(
+        &mut self,
+        mut roles: Vec<Role>,
+        by: Option<Uuid>,
+    ) -> Result<Option<Updated>, ChangeError> {
+        if by == Some(self.0.id) && !roles.contains(&Role::Admin) {
+            return Err(ChangeError::OwnAdminRole);
         }
-        self.0.state = state;
+        roles.sort_unstable();
+        roles.dedup();
+        self.change(|parts| parts.roles = roles)
+    }
+
+    /// Closes the account for good and forgets whose it was; `None` where it is closed.
+    pub fn close(&mut self) -> Option<Closed> {
+        let id = self.0.id;
+        let nobody = Email::parse(&format!("closed-{id}@account.invalid"))?;
+        self.change(|parts| {
+            parts.email = nobody;
+            parts.email_verified = false;
+            CLOSED_NAME.clone_into(&mut parts.display_name);
+            parts.preferences = Preferences::default();
+            parts.roles.clear();
+            parts.state = State::Closed;
+        })
+        .ok()
+        .flatten()
+        .map(|Updated(account)| Closed(account))
+    }
+
+    /// One change: counted where it makes a difference, and none once the account is closed.
+    fn change(&mut self, make: impl FnOnce(&mut Parts)) -> Result<Option<Updated>, ChangeError> {
+        if self.0.state == State::Closed {
+            return Err(ChangeError::Closed);
+        }
+        let before = self.0.clone();
+        make(&mut self.0);
+        if self.0 == before {
+            return Ok(None);
+        }
         self.0.version += 1;
-        Some(Updated(self.clone()))
+        Ok(Some(Updated(self.clone())))
+    }
+}
+
+fn visible_name(text: &str) -> Result<String, AccountError> {
+    let name = text.trim();
+    let visible = !name.is_empty() && !name.contains(char::is_control);
+    if visible && name.chars().count() <= MAX_DISPLAY_NAME_CHARS {
+        Ok(name.to_owned())
+    } else {
+        Err(AccountError::BadDisplayName)
     }
 }
 
@@ -203,12 +323,40 @@ mod tests {
     #[test]
     fn a_state_that_is_so_already_is_no_news() {
         let Registered(mut account) = register("ada@example.org", "Ada").expect("good");
-        assert_eq!(account.set_state(State::Active), None);
-        let Updated(told) = account.set_state(State::Inactive).expect("news");
+        assert_eq!(account.set_active(true), Ok(None));
+        let Updated(told) = account.set_active(false).expect("open").expect("news");
         assert_eq!(told, account);
         assert_eq!(told.parts().version, 2);
         assert!(!account.is_active());
-        assert_eq!(account.set_state(State::Inactive), None);
+        assert_eq!(account.set_active(false), Ok(None));
+    }
+
+    #[test]
+    fn an_admin_stays_one_until_another_says_otherwise() {
+        let Registered(mut account) = register("ada@example.org", "Ada").expect("good");
+        let own = Some(account.parts().id);
+        let both = vec![Role::Admin, Role::Customer, Role::Admin];
+        account.set_roles(both, None).expect("open").expect("news");
+        assert_eq!(account.role_names(), ["customer", "admin"]);
+        let down = vec![Role::Customer];
+        assert_eq!(
+            account.set_roles(down.clone(), own),
+            Err(ChangeError::OwnAdminRole)
+        );
+        let other = Some(Uuid::max());
+        assert!(account.set_roles(down, other).expect("open").is_some());
+    }
+
+    #[test]
+    fn a_closed_account_is_nobodys_and_stays_closed() {
+        let Registered(mut account) = register("ada@example.org", "Ada").expect("good");
+        let Closed(closed) = account.close().expect("news");
+        let told = format!("{closed:?}");
+        assert!(!told.contains("ada@") && !told.contains("Ada"), "{told}");
+        assert!(!closed.is_active() && closed.role_names().is_empty());
+        assert_eq!(account.close(), None);
+        assert_eq!(account.set_active(true), Err(ChangeError::Closed));
+        assert_eq!(account.verify_email(), Err(ChangeError::Closed));
     }
 
     #[test]

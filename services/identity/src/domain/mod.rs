@@ -2,4 +2,6 @@
 
 pub mod account;
 pub mod email;
+pub mod mail;
+pub mod session;
 pub mod throttle;

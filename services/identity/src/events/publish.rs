@@ -2,9 +2,9 @@
 
 use contracts::caravan::identity::v1 as pb;
 
-use crate::{
-    domain::account::{Registered, Updated},
-    rpc::convert,
+use crate::domain::{
+    account::{Closed, Registered, State, Updated},
+    mail::{Kind, Requested},
 };
 
 impl From<&Registered> for pb::AccountRegistered {
@@ -26,8 +26,45 @@ impl From<&Updated> for pb::AccountUpdated {
             account_id: parts.id.to_string(),
             email: parts.email.to_string(),
             display_name: parts.display_name.clone(),
-            state: convert::state(parts.state).into(),
+            state: state(parts.state).into(),
             version: parts.version,
         }
+    }
+}
+
+impl From<&Closed> for pb::AccountClosed {
+    fn from(Closed(account): &Closed) -> Self {
+        let parts = account.parts();
+        Self {
+            account_id: parts.id.to_string(),
+            version: parts.version,
+        }
+    }
+}
+
+impl From<&Requested> for pb::MailRequested {
+    fn from(requested: &Requested) -> Self {
+        Self {
+            account_id: requested.account.to_string(),
+            mail_id: requested.mail.to_string(),
+            kind: mail_kind(requested.kind).into(),
+        }
+    }
+}
+
+/// A state as the contract says it.
+pub(crate) fn state(state: State) -> pb::AccountState {
+    match state {
+        State::Active => pb::AccountState::Active,
+        State::Inactive => pb::AccountState::Inactive,
+        State::Closed => pb::AccountState::Closed,
+    }
+}
+
+/// What a mail is for as the contract says it.
+pub(crate) fn mail_kind(kind: Kind) -> pb::MailKind {
+    match kind {
+        Kind::EmailVerification => pb::MailKind::EmailVerification,
+        Kind::PasswordReset => pb::MailKind::PasswordReset,
     }
 }

@@ -1,11 +1,12 @@
 //! Between the contract's messages and the domain.
 
-use contracts::caravan::identity::v1::{self as pb, AccountState};
+use contracts::caravan::identity::v1 as pb;
 use uuid::Uuid;
 
 use crate::{
-    domain::account::{Account, State},
+    domain::{account::Account, session::Session},
     error::Error,
+    events::publish::state,
 };
 
 /// An account as the contract says it.
@@ -18,14 +19,22 @@ pub(super) fn account(account: &Account) -> pb::Account {
         state: state(parts.state).into(),
         roles: account.role_names(),
         create_time: Some(chassis::clock::timestamp(parts.created)),
+        email_verified: parts.email_verified,
+        preferences: Some(pb::Preferences {
+            locale: parts.preferences.locale.clone(),
+            newsletter: parts.preferences.newsletter,
+        }),
     }
 }
 
-/// A state as the contract says it.
-pub(crate) fn state(state: State) -> AccountState {
-    match state {
-        State::Active => AccountState::Active,
-        State::Inactive => AccountState::Inactive,
+/// A session as its person sees it.
+pub(super) fn session_info(session: &Session) -> pb::SessionInfo {
+    pb::SessionInfo {
+        session_id: session.id.to_string(),
+        client: session.client.clone(),
+        create_time: Some(chassis::clock::timestamp(session.created)),
+        last_use_time: Some(chassis::clock::timestamp(session.refreshed)),
+        expire_time: Some(chassis::clock::timestamp(session.ends())),
     }
 }
 

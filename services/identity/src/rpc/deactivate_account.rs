@@ -4,14 +4,14 @@ use chassis::Call;
 use contracts::caravan::identity::v1 as pb;
 
 use super::{Rpc, convert, set_state};
-use crate::{domain::account::State, error::Error};
+use crate::error::Error;
 
 pub(super) async fn handle(
     rpc: &Rpc,
     _call: Call,
     request: pb::DeactivateAccountRequest,
 ) -> Result<pb::DeactivateAccountResponse, Error> {
-    let account = set_state::handle(rpc, &request.account_id, State::Inactive).await?;
+    let account = set_state::handle(rpc, &request.account_id, false).await?;
     Ok(pb::DeactivateAccountResponse {
         account: Some(convert::account(&account)),
     })

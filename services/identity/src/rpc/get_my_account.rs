@@ -3,18 +3,15 @@
 use chassis::Call;
 use contracts::caravan::identity::v1 as pb;
 
-use super::{Rpc, convert};
-use crate::{error::Error, store};
+use super::{Rpc, convert, my_account};
+use crate::error::Error;
 
 pub(super) async fn handle(
     rpc: &Rpc,
     call: Call,
     _request: pb::GetMyAccountRequest,
 ) -> Result<pb::GetMyAccountResponse, Error> {
-    let id = call.caller.user_id().ok_or(Error::NoPerson)?;
-    let account = store::accounts::find(rpc.db.read(), id)
-        .await?
-        .ok_or(Error::NotFound(id))?;
+    let account = my_account(rpc, &call).await?;
     Ok(pb::GetMyAccountResponse {
         account: Some(convert::account(&account)),
     })

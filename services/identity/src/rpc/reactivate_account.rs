@@ -4,14 +4,14 @@ use chassis::Call;
 use contracts::caravan::identity::v1 as pb;
 
 use super::{Rpc, convert, set_state};
-use crate::{domain::account::State, error::Error};
+use crate::error::Error;
 
 pub(super) async fn handle(
     rpc: &Rpc,
     _call: Call,
     request: pb::ReactivateAccountRequest,
 ) -> Result<pb::ReactivateAccountResponse, Error> {
-    let account = set_state::handle(rpc, &request.account_id, State::Active).await?;
+    let account = set_state::handle(rpc, &request.account_id, true).await?;
     Ok(pb::ReactivateAccountResponse {
         account: Some(convert::account(&account)),
     })

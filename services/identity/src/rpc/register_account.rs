@@ -5,9 +5,12 @@ use contracts::caravan::identity::v1 as pb;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::{Rpc, convert};
+use super::{Rpc, convert, send_mail};
 use crate::{
-    domain::account::{Account, Registered, Role},
+    domain::{
+        account::{Account, Registered, Role},
+        mail::Kind,
+    },
     error::Error,
     store,
 };
@@ -35,12 +38,14 @@ pub(super) async fn handle(
         return Err(Error::EmailTaken);
     }
     let hash = &rpc.passwords.hash(password).await?;
+    let mail = &send_mail::new(Some(account.parts().id), Kind::EmailVerification)?;
     rpc.db
         .write(|tx| async move {
             if !store::accounts::insert(&tx, account, hash).await? {
                 return Err(Error::EmailTaken);
             }
             outbox::append(&tx, &pb::AccountRegistered::from(registered)).await?;
+            send_mail::send(&tx, mail).await?;
             Ok(())
         })
         .await?;

@@ -5,9 +5,9 @@ use chassis::{
     db::{Error, Tx},
 };
 use sea_orm::{
-    ActiveValue::Set,
+    ActiveValue::{NotSet, Set},
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
-    sea_query::{Expr, OnConflict},
+    sea_query::OnConflict,
 };
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ use super::entity::{
     credential,
 };
 use crate::domain::{
-    account::{Account, Parts, Role, State},
+    account::{Account, Parts, Preferences, Role, State},
     email::Email,
 };
 
@@ -29,9 +29,12 @@ pub async fn insert(tx: &Tx, account: &Account, password_hash: &str) -> Result<b
     let row = ActiveModel {
         id: Set(parts.id),
         email: Set(parts.email.as_str().to_owned()),
+        email_verified: Set(parts.email_verified),
         display_name: Set(parts.display_name.clone()),
         roles: Set(RoleNames(account.role_names())),
         state: Set(row_state(parts.state)),
+        locale: Set(parts.preferences.locale.clone()),
+        newsletter: Set(parts.preferences.newsletter),
         created_at_us: Set(clock::to_us(parts.created)),
         version: Set(parts.version),
     };
@@ -62,9 +65,20 @@ pub async fn insert(tx: &Tx, account: &Account, password_hash: &str) -> Result<b
 /// [`Error::Conflict`] where somebody else changed it since it was read.
 pub async fn save(tx: &Tx, account: &Account) -> Result<(), Error> {
     let parts = account.parts();
+    let row = ActiveModel {
+        id: NotSet,
+        email: Set(parts.email.as_str().to_owned()),
+        email_verified: Set(parts.email_verified),
+        display_name: Set(parts.display_name.clone()),
+        roles: Set(RoleNames(account.role_names())),
+        state: Set(row_state(parts.state)),
+        locale: Set(parts.preferences.locale.clone()),
+        newsletter: Set(parts.preferences.newsletter),
+        created_at_us: NotSet,
+        version: Set(parts.version),
+    };
     let saved = Entity::update_many()
-        .col_expr(Column::State, Expr::value(row_state(parts.state)))
-        .col_expr(Column::Version, Expr::value(parts.version))
+        .set(row)
         .filter(Column::Id.eq(parts.id))
         .filter(Column::Version.eq(parts.version - 1))
         .exec(tx)
@@ -74,6 +88,33 @@ pub async fn save(tx: &Tx, account: &Account) -> Result<(), Error> {
     } else {
         Err(Error::Conflict)
     }
+}
+
+/// Stores a new hash of an account's password.
+///
+/// # Errors
+/// The database's own.
+pub async fn set_password(tx: &Tx, account: Uuid, password_hash: String) -> Result<(), Error> {
+    let credential = credential::ActiveModel {
+        account_id: Set(account),
+        password_hash: Set(password_hash),
+    };
+    let mut replace = OnConflict::column(credential::Column::AccountId);
+    replace.update_column(credential::Column::PasswordHash);
+    credential::Entity::insert(credential)
+        .on_conflict(replace)
+        .exec_without_returning(tx)
+        .await?;
+    Ok(())
+}
+
+/// Forgets an account's password: nobody logs in with it any more.
+///
+/// # Errors
+/// The database's own.
+pub async fn forget_password(tx: &Tx, account: Uuid) -> Result<(), Error> {
+    credential::Entity::delete_by_id(account).exec(tx).await?;
+    Ok(())
 }
 
 /// The account with this id.
@@ -134,11 +175,17 @@ fn account(row: Model) -> Result<Account, Error> {
     Ok(Account::restore(Parts {
         id: row.id,
         email: Email::parse(&row.email).ok_or_else(|| corrupt("email"))?,
+        email_verified: row.email_verified,
         roles: roles.ok_or_else(|| corrupt("roles"))?,
         display_name: row.display_name,
         state: match row.state {
             Row::Active => State::Active,
             Row::Inactive => State::Inactive,
+            Row::Closed => State::Closed,
+        },
+        preferences: Preferences {
+            locale: row.locale,
+            newsletter: row.newsletter,
         },
         created: clock::from_us(row.created_at_us),
         version: row.version,
@@ -149,5 +196,6 @@ fn row_state(state: State) -> Row {
     match state {
         State::Active => Row::Active,
         State::Inactive => Row::Inactive,
+        State::Closed => Row::Closed,
     }
 }

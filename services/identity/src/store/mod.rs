@@ -2,5 +2,7 @@
 
 pub mod accounts;
 pub mod entity;
+pub mod mails;
 pub mod migrations;
+pub mod sessions;
 pub mod signing_keys;

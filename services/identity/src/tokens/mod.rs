@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::{domain::account::Account, store};
 
+pub mod refresh;
 mod signing_key;
 
 use signing_key::SigningKey;

@@ -77,9 +77,29 @@ impl World {
         let request = pb::CreateSessionRequest {
             email: email.into(),
             password: password.into(),
+            client: "a test".into(),
         };
         let answer = self.anybody().create_session(request).await?;
         Ok(answer.into_inner().session.expect("always there"))
+    }
+
+    pub(crate) async fn refresh(&self, refresh_token: &str) -> Result<pb::Session, Status> {
+        let request = pb::RefreshSessionRequest {
+            refresh_token: refresh_token.into(),
+        };
+        let answer = self.anybody().refresh_session(request).await?;
+        Ok(answer.into_inner().session.expect("always there"))
+    }
+
+    /// The newest mail that is to be sent to this address.
+    pub(crate) async fn mail(&self, email: &str) -> Option<pb::PendingMail> {
+        let request = pb::ListPendingMailsRequest {
+            page_size: 100,
+            ..Default::default()
+        };
+        let answer = self.admin().await.list_pending_mails(request).await;
+        let mails = answer.expect("an admin may").into_inner().mails;
+        mails.into_iter().rfind(|mail| mail.email == email)
     }
 
     pub(crate) async fn service_token(&self, name: &str, secret: &str) -> Result<String, Status> {

@@ -13,6 +13,9 @@ pub enum State {
     /// It can neither log in nor buy.
     #[sea_orm(string_value = "inactive")]
     Inactive,
+    /// Its person is gone.
+    #[sea_orm(string_value = "closed")]
+    Closed,
 }
 
 /// The names of an account's roles.
@@ -30,6 +33,8 @@ pub struct Model {
     /// Lower case.
     #[sea_orm(unique)]
     pub email: String,
+    /// Whether the address is known to be its owner's.
+    pub email_verified: bool,
     /// At most 100 characters.
     pub display_name: String,
     /// What the person may be.
@@ -37,6 +42,10 @@ pub struct Model {
     pub roles: RoleNames,
     /// Whether it can be used.
     pub state: State,
+    /// A language tag, or empty.
+    pub locale: String,
+    /// Whether more than what is needed may be sent.
+    pub newsletter: bool,
     /// Microseconds since 1970.
     pub created_at_us: i64,
     /// Counts the changes.

@@ -2,4 +2,6 @@
 
 pub mod account;
 pub mod credential;
+pub mod mail;
+pub mod session;
 pub mod signing_key;

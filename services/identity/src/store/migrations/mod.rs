@@ -4,6 +4,7 @@ use sea_orm_migration::prelude::*;
 
 mod m0001_accounts;
 mod m0002_signing_keys;
+mod m0003_sessions;
 
 /// Every step, oldest first.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_accounts::Migration),
             Box::new(m0002_signing_keys::Migration),
+            Box::new(m0003_sessions::Migration),
         ]
     }
 }

@@ -1,0 +1,45 @@
+//! Forgets sessions and mails that are over, now and then.
+
+use std::time::Duration;
+
+use chassis::{clock, db::Db};
+use tokio_util::sync::CancellationToken;
+
+use crate::{error::Error, store};
+
+/// Time between two looks for what is over.
+const PURGE_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// Rows that one unit of work removes, so that others are not held up.
+const MAX_PURGED_ROWS: u64 = 1_000;
+
+/// Works until `drain`.
+///
+/// # Errors
+/// None: what fails is tried again the next time.
+pub async fn run(db: Db, drain: CancellationToken) -> anyhow::Result<()> {
+    let mut looks = tokio::time::interval(PURGE_INTERVAL);
+    while drain.run_until_cancelled(looks.tick()).await.is_some() {
+        if let Err(error) = purge(&db, &drain).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "what is over was not forgotten");
+        }
+    }
+    Ok(())
+}
+
+async fn purge(db: &Db, drain: &CancellationToken) -> Result<(), Error> {
+    while !drain.is_cancelled() {
+        let now = clock::now();
+        let purged = db
+            .write(|tx| async move {
+                let sessions = store::sessions::purge(&tx, now, MAX_PURGED_ROWS).await?;
+                let mails = store::mails::purge(&tx, now, MAX_PURGED_ROWS).await?;
+                Ok::<_, Error>(sessions.max(mails))
+            })
+            .await?;
+        if purged < MAX_PURGED_ROWS {
+            break;
+        }
+    }
+    Ok(())
+}

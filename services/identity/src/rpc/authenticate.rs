@@ -1,0 +1,44 @@
+//! Whether a password is right; what logging in and everything that asks for the password once more share.
+//!
+//! An unknown address and a wrong password get the same answer after the same work.
+
+use std::{sync::PoisonError, time::Instant};
+
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use super::Rpc;
+use crate::{
+    domain::{account::Account, email::Email},
+    error::Error,
+    store,
+};
+
+pub(super) async fn authenticate(
+    rpc: &Rpc,
+    email: &Email,
+    password: SecretString,
+) -> Result<Account, Error> {
+    let throttle = || rpc.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+    throttle()
+        .check(email.as_str(), Instant::now())
+        .map_err(Error::TooManyFailures)?;
+
+    let account = store::accounts::find_by_email(rpc.db.read(), email).await?;
+    // Asked for nobody too, so that both ways cost the same.
+    let id = account
+        .as_ref()
+        .map_or(Uuid::nil(), |account| account.parts().id);
+    let hash = store::accounts::password_hash(rpc.db.read(), id).await?;
+    let right = rpc.passwords.verify(password, hash).await?;
+    throttle()
+        .settle(email.as_str(), right, Instant::now())
+        .map_err(Error::TooManyFailures)?;
+
+    let account = account.filter(|_| right).ok_or(Error::InvalidCredentials)?;
+    if account.is_active() {
+        Ok(account)
+    } else {
+        Err(Error::Inactive)
+    }
+}

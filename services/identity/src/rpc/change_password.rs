@@ -1,0 +1,38 @@
+//! Changes the caller's password, and ends all of their sessions.
+
+use chassis::Call;
+use contracts::caravan::identity::v1 as pb;
+use secrecy::SecretString;
+
+use super::{Rpc, authenticate::authenticate, my_account};
+use crate::{error::Error, store};
+
+pub(super) async fn handle(
+    rpc: &Rpc,
+    call: Call,
+    request: pb::ChangePasswordRequest,
+) -> Result<pb::ChangePasswordResponse, Error> {
+    let current = SecretString::from(request.current_password);
+    let new = SecretString::from(request.new_password);
+    let account = my_account(rpc, &call).await?;
+    let account = authenticate(rpc, &account.parts().email, current).await?;
+    set_password(rpc, account.parts().id, new).await?;
+    Ok(pb::ChangePasswordResponse {})
+}
+
+/// Stores a new password. Whoever came in by the old one is out, and so are mails that would set another.
+pub(super) async fn set_password(
+    rpc: &Rpc,
+    account: uuid::Uuid,
+    password: SecretString,
+) -> Result<(), Error> {
+    let hash = &rpc.passwords.hash(password).await?;
+    rpc.db
+        .write(|tx| async move {
+            store::accounts::set_password(&tx, account, hash.clone()).await?;
+            store::mails::forget(&tx, account).await?;
+            store::sessions::end_all(&tx, account).await?;
+            Ok(())
+        })
+        .await
+}

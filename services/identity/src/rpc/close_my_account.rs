@@ -1,0 +1,35 @@
+//! Closes the caller's account for good.
+
+use chassis::{Call, outbox};
+use contracts::caravan::identity::v1 as pb;
+use secrecy::SecretString;
+
+use super::{Rpc, authenticate::authenticate, my_account};
+use crate::{error::Error, store};
+
+pub(super) async fn handle(
+    rpc: &Rpc,
+    call: Call,
+    request: pb::CloseMyAccountRequest,
+) -> Result<pb::CloseMyAccountResponse, Error> {
+    let password = SecretString::from(request.password);
+    let account = my_account(rpc, &call).await?;
+    let id = account.parts().id;
+    authenticate(rpc, &account.parts().email, password).await?;
+    rpc.db
+        .write(|tx| async move {
+            let mut account = store::accounts::find(&tx, id)
+                .await?
+                .ok_or(Error::NotFound(id))?;
+            if let Some(closed) = account.close() {
+                store::accounts::save(&tx, &account).await?;
+                store::accounts::forget_password(&tx, id).await?;
+                store::mails::forget(&tx, id).await?;
+                store::sessions::end_all(&tx, id).await?;
+                outbox::append(&tx, &pb::AccountClosed::from(&closed)).await?;
+            }
+            Ok::<_, Error>(())
+        })
+        .await?;
+    Ok(pb::CloseMyAccountResponse {})
+}

@@ -1,0 +1,22 @@
+//! Logs out everywhere.
+
+use chassis::Call;
+use contracts::caravan::identity::v1 as pb;
+
+use super::Rpc;
+use crate::{error::Error, store};
+
+pub(super) async fn handle(
+    rpc: &Rpc,
+    call: Call,
+    _request: pb::EndAllSessionsRequest,
+) -> Result<pb::EndAllSessionsResponse, Error> {
+    let account = call.caller.user_id().ok_or(Error::NoPerson)?;
+    let ended = rpc
+        .db
+        .write(|tx| async move { store::sessions::end_all(&tx, account).await })
+        .await?;
+    Ok(pb::EndAllSessionsResponse {
+        ended: i32::try_from(ended).unwrap_or(i32::MAX),
+    })
+}
