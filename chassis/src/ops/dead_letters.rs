@@ -94,7 +94,7 @@ fn whole(letter: DeadLetter) -> pb::DeadLetter {
         event_type: letter.event_type,
         subject: letter.subject,
         aggregate_id: letter.aggregate_id,
-        payload: letter.payload.into(),
+        payload: letter.payload,
         code: letter.code,
         error: letter.error,
         attempts: letter.attempts,

@@ -145,7 +145,7 @@ impl From<Row> for StoredEvent {
             event_type: row.event_type,
             subject: row.subject,
             aggregate_id: row.aggregate_id,
-            payload: payload.into(),
+            payload,
             traceparent: row.traceparent.unwrap_or_default(),
             request_id: row.request_id.unwrap_or_default(),
             occurred_at: Some(clock::timestamp_us(row.occurred_at_us)),

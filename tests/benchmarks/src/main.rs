@@ -1,6 +1,7 @@
 //! Measures release builds on this machine and prints tables in markdown. `make bench` runs it, section by section.
 #![allow(clippy::print_stdout, reason = "the tables are this program's output")]
 
+mod data;
 mod load;
 mod machine;
 mod orders;
@@ -36,6 +37,8 @@ struct Options {
     no_postgres: bool,
     #[command(flatten)]
     sagas: sagas::SagaOptions,
+    #[command(flatten)]
+    data: data::DataOptions,
 }
 
 /// What can be measured.
@@ -45,6 +48,8 @@ enum Section {
     Orders,
     /// The orchestrator alone, and Restate beside it.
     Sagas,
+    /// Units of work and events, without services around them.
+    Data,
 }
 
 impl Options {
@@ -75,6 +80,7 @@ async fn main() {
             match section {
                 Section::Orders => orders::run(&arguments.options).await,
                 Section::Sagas => sagas::run(&arguments.options).await,
+                Section::Data => data::run(&arguments.options).await,
             }
         }
     }
