@@ -28,6 +28,8 @@ pub struct Identity<'a> {
     pub saga: Uuid,
     /// The step's name.
     pub step: &'a str,
+    /// Which of its items, where it has some: each has a barrier of its own.
+    pub item: Option<u32>,
     /// Doing or undoing.
     pub operation: Operation,
     /// The orchestrator's epoch.
@@ -88,10 +90,14 @@ fn metadata(identity: Identity<'_>) -> MetadataMap {
         Operation::Action => chassis::SagaOperation::Action,
         Operation::Compensation => chassis::SagaOperation::Compensation,
     };
+    let step = match identity.item {
+        Some(item) => format!("{}.{item}", identity.step),
+        None => identity.step.to_owned(),
+    };
     let mut metadata = MetadataMap::new();
     for (key, value) in [
         (call::SAGA_ID, identity.saga.to_string()),
-        (call::SAGA_STEP, identity.step.to_owned()),
+        (call::SAGA_STEP, step),
         (call::SAGA_OPERATION, operation.as_str().to_owned()),
         (call::SAGA_EPOCH, identity.epoch.to_string()),
     ] {

@@ -71,6 +71,8 @@ impl Refusal {
 pub struct Outcome {
     /// The step.
     pub step: usize,
+    /// Which of its items, where it has some.
+    pub item: Option<u32>,
     /// Doing or undoing.
     pub operation: Operation,
     /// The attempt.

@@ -9,17 +9,21 @@ use uuid::Uuid;
 use super::{
     Micros,
     definition::Definition,
-    transition::{Failure, Operation, Sequel, Transition},
+    transition::{Failure, Transition},
 };
 use crate::expression::{Variables, from_message};
 
 mod advance;
+mod apply;
+mod begin;
 mod intervene;
+mod items;
 mod run;
 mod settle;
 
 pub use advance::{Advance, Order};
-pub use run::{Progress, Run, StepRun};
+pub use intervene::{MAX_SIGNAL_BYTES, MAX_SIGNALS, Refused, Signal};
+pub use run::{ItemRun, Progress, Run, StepRun, Unit};
 
 /// Where a saga stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,20 +47,6 @@ impl State {
     }
 }
 
-/// Why an intervention is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// Retry of a saga that is not parked.
-    #[error("the saga is not parked")]
-    NotParked,
-    /// Abort of a saga that has ended.
-    #[error("the saga has ended")]
-    Ended,
-    /// Abort of a saga whose pivot is done or may be.
-    #[error("the saga has passed its pivot, or is passing it: it only goes forward")]
-    PastPivot,
-}
-
 /// One saga, as its log says. Decisions return transitions; they are applied only here.
 #[derive(Debug)]
 pub struct Saga {
@@ -71,6 +61,12 @@ pub struct Saga {
     /// Why it stopped.
     parked: Option<Failure>,
     variables: Variables,
+    /// By step that was fanned out: what it is done for.
+    items: HashMap<usize, Vec<cel::Value>>,
+    /// By step that was fanned out and item: what came back, as far as an expression reads it.
+    item_replies: HashMap<usize, HashMap<u32, cel::Value>>,
+    /// In the order in which they were sent.
+    signals: Vec<Signal>,
 }
 
 impl Saga {
@@ -104,6 +100,9 @@ impl Saga {
             turned: None,
             parked: None,
             variables,
+            items: HashMap::new(),
+            item_replies: HashMap::new(),
+            signals: Vec::new(),
         }
     }
 
@@ -137,6 +136,35 @@ impl Saga {
         &self.steps
     }
 
+    /// When it began.
+    pub fn created_at(&self) -> Micros {
+        self.created_at
+    }
+
+    /// Names of the steps that are under way, wait for a signal, or hold it up.
+    pub fn current_steps(&self) -> impl Iterator<Item = &str> {
+        let stands = |progress: Progress| {
+            progress.is_at_work()
+                || matches!(
+                    progress,
+                    Progress::Awaiting { .. } | Progress::Fanned | Progress::Parked
+                )
+        };
+        let over = self.state.is_final();
+        let turned = self.turned.is_some();
+        let steps = self.definition.steps.iter().zip(&self.steps);
+        steps
+            .filter(move |(_, run)| {
+                !over
+                    && run.units().any(|unit| {
+                        let action = unit.action.progress;
+                        (stands(action) && (!turned || action == Progress::Calling))
+                            || stands(unit.compensation.progress)
+                    })
+            })
+            .map(|(step, _)| &*step.name)
+    }
+
     /// Replays its log.
     ///
     /// # Errors
@@ -149,120 +177,11 @@ impl Saga {
             self.apply(transition)?;
         }
         // Nobody waits for a call any more that was under way when its orchestrator went: its outcome is unknown.
-        for step in &mut self.steps {
-            step.action.interrupt(self.turned.is_some());
-            step.compensation.interrupt(false);
+        let turned_back = self.turned.is_some();
+        for (action, compensation) in self.steps.iter_mut().flat_map(StepRun::runs_mut) {
+            action.interrupt(turned_back);
+            compensation.interrupt(false);
         }
-        Ok(())
-    }
-
-    /// Takes one transition over.
-    ///
-    /// # Errors
-    /// As [`Self::replay`].
-    pub fn apply(&mut self, transition: &Transition) -> Result<(), String> {
-        match transition {
-            Transition::Passed { step } => {
-                self.run(*step, Operation::Action)?.progress = Progress::Done
-            }
-            Transition::Skipped { step } => {
-                self.run(*step, Operation::Action)?.progress = Progress::Skipped
-            }
-            Transition::Called {
-                step,
-                operation,
-                attempt,
-            } => self.run(*step, *operation)?.called(*attempt),
-            Transition::Answered {
-                step,
-                operation,
-                reply,
-                ..
-            } => {
-                self.run(*step, *operation)?.progress = Progress::Done;
-                if let (Operation::Action, Some(reply)) = (operation, reply) {
-                    self.keep_reply(*step, reply)?;
-                }
-            }
-            Transition::Failed {
-                step,
-                operation,
-                failure,
-                doubtful,
-                sequel,
-                ..
-            } => {
-                let run = self.run(*step, *operation)?;
-                run.doubtful |= doubtful;
-                run.failure = Some(failure.clone());
-                run.progress = match sequel {
-                    Sequel::Again { at } => Progress::Due { at: *at },
-                    Sequel::Refused => Progress::Refused,
-                    Sequel::GivenUp => Progress::Unknown,
-                    Sequel::Parked => Progress::Parked,
-                };
-            }
-            Transition::TurnedBack { failure } => self.turn_back(failure),
-            Transition::Cancelled { .. } => {}
-            Transition::Retried { .. } => {
-                self.state = if self.turned.is_some() {
-                    State::Compensating
-                } else {
-                    State::Running
-                };
-                self.parked = None;
-                for step in &mut self.steps {
-                    step.action.retry();
-                    step.compensation.retry();
-                }
-            }
-            Transition::Parked { failure } => {
-                self.state = State::Parked;
-                self.parked = Some(failure.clone());
-            }
-            Transition::Completed => self.state = State::Completed,
-            Transition::Compensated => self.state = State::Compensated,
-        }
-        Ok(())
-    }
-
-    fn turn_back(&mut self, failure: &Failure) {
-        self.state = State::Compensating;
-        self.parked = None;
-        let texts = [
-            ("step", failure.step.to_string()),
-            ("code", failure.code.clone()),
-            ("reason", failure.reason.clone()),
-            ("message", failure.message.clone()),
-        ];
-        let texts = HashMap::from(texts.map(|(name, text)| (name.to_owned(), text)));
-        self.variables.named.insert("failure", texts.into());
-        self.turned = Some(failure.clone());
-        for step in &mut self.steps {
-            step.action.abandon();
-        }
-    }
-
-    fn run(&mut self, step: usize, operation: Operation) -> Result<&mut Run, String> {
-        let step = self
-            .steps
-            .get_mut(step)
-            .ok_or_else(|| format!("there is no step {step}"))?;
-        Ok(match operation {
-            Operation::Action => &mut step.action,
-            Operation::Compensation => &mut step.compensation,
-        })
-    }
-
-    fn keep_reply(&mut self, step: usize, reply: &Bytes) -> Result<(), String> {
-        let definition = &self.definition.steps[step];
-        let Some(call) = &definition.call else {
-            return Err(format!("step {step} has no reply"));
-        };
-        let reply = decode(&call.output, reply)?;
-        self.variables
-            .replies
-            .insert(Arc::clone(&definition.name), from_message(&reply));
         Ok(())
     }
 }

@@ -44,6 +44,20 @@ pub enum Sequel {
     Parked,
 }
 
+/// The status of a step that an operator says was not done.
+pub const RESOLVED: &str = "FAILED_PRECONDITION";
+
+/// What an operator says that a step came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is left out.
+    Skipped,
+    /// It was done, with this encoded reply; none where no expression reads it.
+    Done(Option<Bytes>),
+    /// It was not done.
+    Failed(Failure),
+}
+
 /// One record of a saga's log.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Transition {
@@ -57,10 +71,35 @@ pub enum Transition {
         /// The step.
         step: usize,
     },
+    /// A step has these items to be done for.
+    Fanned {
+        /// The step.
+        step: usize,
+        /// The items, encoded.
+        items: Bytes,
+    },
+    /// A step begins to wait for its signal.
+    Awaited {
+        /// The step.
+        step: usize,
+        /// When it gives up.
+        until: Option<Micros>,
+    },
+    /// A step that waits took a signal: it is done.
+    Received {
+        /// The step.
+        step: usize,
+        /// Which of the signals that were sent, from 0.
+        signal: usize,
+    },
     /// The intent: durable before the call goes out.
     Called {
         /// The step.
         step: usize,
+        /// Which of its items, where it has some.
+        item: Option<u32>,
+        /// When it was decided; the time of the record.
+        at: Micros,
         /// Doing or undoing.
         operation: Operation,
         /// From 1, per operation.
@@ -70,6 +109,8 @@ pub enum Transition {
     Answered {
         /// The step.
         step: usize,
+        /// Which of its items, where it has some.
+        item: Option<u32>,
         /// Doing or undoing.
         operation: Operation,
         /// The attempt that was answered.
@@ -81,6 +122,8 @@ pub enum Transition {
     Failed {
         /// The step.
         step: usize,
+        /// Which of its items, where it has some.
+        item: Option<u32>,
         /// Doing or undoing.
         operation: Operation,
         /// The attempt that failed.
@@ -110,6 +153,34 @@ pub enum Transition {
         by: String,
         /// Why.
         reason: String,
+    },
+    /// An operator counts a step, or its undoing, as done without doing it.
+    Overridden {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// The step.
+        step: usize,
+        /// Which of its items; all that are not settled where it names none.
+        item: Option<u32>,
+        /// Doing or undoing.
+        operation: Operation,
+        /// What the step came to.
+        verdict: Verdict,
+    },
+    /// Somebody sent a signal.
+    Signalled {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// The signal's name.
+        signal: Arc<str>,
+        /// Tells it from others of its name.
+        id: String,
+        /// The encoded `google.protobuf.Struct`.
+        payload: Bytes,
     },
     /// It cannot go on by itself.
     Parked {

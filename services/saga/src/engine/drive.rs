@@ -163,6 +163,7 @@ impl Drive {
         async move {
             let Order {
                 step,
+                item,
                 operation,
                 attempt,
                 request,
@@ -182,6 +183,7 @@ impl Drive {
             let identity = Identity {
                 saga,
                 step: &definition.name,
+                item,
                 operation: shown,
                 epoch,
             };
@@ -207,6 +209,7 @@ impl Drive {
             }
             Outcome {
                 step,
+                item,
                 operation,
                 attempt,
                 result,

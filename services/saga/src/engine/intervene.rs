@@ -1,6 +1,7 @@
 //! What operators do to sagas.
 
 use chassis::{clock, db::Error as StoreError};
+use prost::bytes::Bytes;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -8,11 +9,11 @@ use super::{Engine, drive::Command};
 use crate::{
     domain::{
         saga::{Refused, Saga},
-        transition::Transition,
+        transition::{Transition, Verdict},
     },
     error::Error,
     events,
-    store::sagas::{self, Hold, Next},
+    store::sagas::{self, Change, Hold, Next},
 };
 
 /// Tries to reach a saga that changes hands at the same moment.
@@ -35,6 +36,32 @@ pub enum Intervention {
         /// Why.
         reason: String,
     },
+    /// Settles a step.
+    Override {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// The step's name.
+        step: String,
+        /// Which of its items.
+        item: Option<u32>,
+        /// What it came to.
+        verdict: Verdict,
+    },
+    /// Sends it a signal.
+    Signal {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// The signal's name.
+        signal: String,
+        /// Tells it from others of its name.
+        id: String,
+        /// An encoded `google.protobuf.Struct`.
+        payload: Bytes,
+    },
 }
 
 impl Intervention {
@@ -43,6 +70,20 @@ impl Intervention {
         match self {
             Self::Retry { by, reason } => saga.retry(by, reason),
             Self::Cancel { by, reason } => saga.cancel(by, reason),
+            Self::Override {
+                by,
+                reason,
+                step,
+                item,
+                verdict,
+            } => saga.overridden((by, reason), (&step, item), verdict),
+            Self::Signal {
+                by,
+                reason,
+                signal,
+                id,
+                payload,
+            } => saga.signal((by, reason), (&signal, id), payload),
         }
     }
 }
@@ -94,14 +135,12 @@ impl Engine {
             owner: None,
             due_at: Some(now),
         };
-        let (saga, transitions) = (&saga, &transitions);
-        self.shared
-            .db
-            .write(|tx| async move {
-                sagas::save(&tx, saga, (hold, hold.epoch + 1), transitions, next, now).await?;
-                events::publish::append(&tx, saga, transitions).await
-            })
-            .await?;
+        let events = events::publish::events(&saga, &transitions)?;
+        let fenced = (hold, hold.epoch + 1);
+        let change = Change::save(&saga, fenced, &transitions, events, next, now);
+        if !self.shared.keeper.keep(change).await? {
+            return Err(StoreError::Conflict.into());
+        }
         self.shared.places.wake();
         Ok(())
     }

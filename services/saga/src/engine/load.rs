@@ -5,6 +5,8 @@ use std::sync::Arc;
 use prost::bytes::Bytes;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 
+use sha2::{Digest as _, Sha256};
+
 use super::Engine;
 use crate::{
     domain::{definition::Definition, saga},
@@ -39,7 +41,11 @@ impl Engine {
             .registry
             .version(&row.definition, row.version)
             .await?;
-        let input = read_input(&definition, &row.input)?;
+        let input = if row.erased {
+            DynamicMessage::new(input_descriptor(&definition))
+        } else {
+            read_input(&definition, &row.input)?
+        };
         let log = store::log::read(self.shared.db.read(), row.id).await?;
         let transitions: Vec<_> = log
             .iter()
@@ -55,6 +61,16 @@ impl Engine {
         saga.replay(&transitions).map_err(Error::corrupt)?;
         Ok((saga, log))
     }
+}
+
+/// What is kept of an input when the input itself is forgotten: whether another one is the same can still be told.
+///
+/// # Errors
+/// The input has no JSON.
+pub(crate) fn fingerprint(input: &DynamicMessage) -> Result<Vec<u8>, Error> {
+    // JSON's maps are sorted, those of encoded messages are not.
+    let json = serde_json::to_value(input).map_err(|error| Error::corrupt(error.to_string()))?;
+    Ok(Sha256::digest(json.to_string()).to_vec())
 }
 
 /// The stored input of a saga.

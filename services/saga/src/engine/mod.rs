@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chassis::db::Db;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ use crate::{
         Micros,
         saga::{Saga, State},
     },
+    error::Error,
     participants::Participants,
     registry::Registry,
     store::sagas::Next,
@@ -23,6 +24,7 @@ use crate::{
 
 mod drive;
 mod intervene;
+mod keeper;
 mod load;
 mod metrics;
 mod places;
@@ -30,14 +32,18 @@ mod schedule;
 mod start;
 
 pub use intervene::Intervention;
-pub(crate) use load::{input_descriptor, read_input};
+pub(crate) use load::{fingerprint, input_descriptor, read_input};
 pub use start::Beginning;
 
+use keeper::Keeper;
 use metrics::Metrics;
 use places::Places;
 
 /// A wait that is shorter stays in the saga's task; for a longer one only the row waits.
 const MAX_WAIT_IN_TASK_US: Micros = 1_000_000;
+
+/// Longest time that new work waits while the old does not get its turn.
+const MAX_ADMISSION_WAIT: Duration = Duration::from_secs(2);
 
 /// The engine's settings.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +62,7 @@ pub struct Engine {
 
 struct Shared {
     db: Db,
+    keeper: Keeper,
     registry: Registry,
     participants: Participants,
     settings: Settings,
@@ -72,6 +79,7 @@ impl Engine {
     pub fn new(db: Db, registry: Registry, participants: Participants, settings: Settings) -> Self {
         Self {
             shared: Arc::new(Shared {
+                keeper: Keeper::start(&db),
                 db,
                 registry,
                 participants,
@@ -93,6 +101,23 @@ impl Engine {
     /// The engine's database.
     pub fn db(&self) -> &Db {
         &self.shared.db
+    }
+
+    /// Waits a moment for new work to be welcome.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`]: more sagas are due than can be worked on, or the service goes.
+    pub async fn admit(&self) -> Result<(), Error> {
+        tokio::select! {
+            () = self.shared.places.caught_up() => Ok(()),
+            () = self.shared.stop.cancelled() => Err(Error::Overloaded),
+            () = sleep(MAX_ADMISSION_WAIT) => Err(Error::Overloaded),
+        }
+    }
+
+    /// Whether the engine works on nothing new any more.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stop.is_cancelled()
     }
 
     /// A place to work on one saga; `None` while all are taken, or on the way out.

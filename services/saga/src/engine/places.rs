@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use uuid::Uuid;
 
 use super::drive::Command;
@@ -17,6 +17,8 @@ const MAX_COMMANDS: usize = 8;
 pub(super) struct Places {
     permits: Arc<Semaphore>,
     running: Mutex<HashMap<Uuid, Running>>,
+    /// Whether more sagas are due than there are places, for some time now.
+    behind: watch::Sender<bool>,
     /// Something may be due earlier than the schedule thinks, or a place is free again.
     wake: Notify,
 }
@@ -40,6 +42,7 @@ impl Places {
         Self {
             permits: Arc::new(Semaphore::new(places)),
             running: Mutex::default(),
+            behind: watch::Sender::new(false),
             wake: Notify::new(),
         }
     }
@@ -80,6 +83,18 @@ impl Places {
     /// How the saga's task is reached, where one has it.
     pub(super) fn commands(&self, saga: Uuid) -> Option<mpsc::Sender<Command>> {
         self.running().get(&saga).map(|task| task.commands.clone())
+    }
+
+    /// Says whether work lies about for longer than it should.
+    pub(super) fn set_behind(&self, behind: bool) {
+        self.behind
+            .send_if_modified(|known| std::mem::replace(known, behind) != behind);
+    }
+
+    /// Waits until no work lies about for longer than it should.
+    pub(super) async fn caught_up(&self) {
+        // The sender lives as long as this does.
+        let _ = self.behind.subscribe().wait_for(|behind| !behind).await;
     }
 
     /// Has the schedule look again.

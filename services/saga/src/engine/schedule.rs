@@ -26,6 +26,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(1);
 const MIN_PAUSE: Duration = Duration::from_millis(5);
 /// Time between two looks while a task of this process is late with its renewal.
 const LATE_PAUSE: Duration = Duration::from_millis(100);
+/// Work that lies about for longer keeps new work out. Microseconds.
+const MAX_LAG_US: Micros = 5_000_000;
 /// Time between two counts of parked sagas.
 const COUNT_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -73,14 +75,20 @@ impl Engine {
     /// Claims what is due now or this much later, as far as there are places, and says how long nothing else is.
     async fn claim_due(&self, ahead: Duration) -> Result<Duration, Error> {
         let places = self.shared.places.free().min(MAX_CLAIMS);
+        let now = clock::now_us();
         if places == 0 {
+            let first = due::next_due(self.shared.db.read()).await?;
+            let behind = first.is_some_and(|first| first < now - MAX_LAG_US);
+            self.shared.places.set_behind(behind);
             // Who gives a place back wakes the schedule.
             return Ok(MAX_PAUSE);
         }
-        let now = clock::now_us();
         let before = now.saturating_add(Micros::try_from(ahead.as_micros()).unwrap_or(0));
         let mut rows = due::due(self.shared.db.read(), before, places as u64).await?;
         let found = rows.len();
+        let oldest = rows.first().and_then(|row| row.due_at_us);
+        let lags = oldest.is_some_and(|oldest| oldest < now - MAX_LAG_US);
+        self.shared.places.set_behind(lags && found == places);
         // Our own task is late with its renewal, not dead.
         rows.retain(|row| !self.shared.places.has(row.id));
         if rows.is_empty() && found > 0 {

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use chassis::{
     clock, context,
     db::{Error as StoreError, Tx},
-    outbox, telemetry,
+    telemetry,
 };
-use contracts::caravan::saga::v1 as pb;
 use prost_reflect::DynamicMessage;
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
@@ -15,29 +14,41 @@ use uuid::Uuid;
 use super::{Engine, drive::Drive};
 use crate::{
     domain::{
-        Micros,
         definition::Definition,
         saga::{Advance, Saga},
     },
+    error::Error,
     events,
-    store::sagas::{self, Hold, Next, Origin},
+    store::{
+        entity::{record, saga::Model},
+        sagas::{self, Change, Hold, Next, Origin},
+    },
 };
 
 /// A saga that is about to be stored.
 pub struct Beginning {
     saga: Saga,
-    origin: Origin,
+    change: Change,
     advance: Advance,
-    next: Next,
-    now: Micros,
+    owned: bool,
     /// `None`: no place is free, so the schedule starts it later.
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Beginning {
-    /// The new saga's id.
-    pub fn id(&self) -> Uuid {
-        self.saga.id()
+    /// The saga.
+    pub fn saga(&self) -> &Saga {
+        &self.saga
+    }
+
+    /// Its row.
+    pub fn row(&self) -> &Model {
+        self.change.row()
+    }
+
+    /// Its first records.
+    pub fn records(&self) -> &[record::Model] {
+        self.change.records()
     }
 
     /// Stores it, in the unit of work that asks for it. False, and nothing is stored, where its key is taken.
@@ -45,27 +56,8 @@ impl Beginning {
     /// # Errors
     /// The database's own.
     pub async fn insert(&self, tx: &Tx) -> Result<bool, StoreError> {
-        let transitions = &self.advance.transitions;
-        if !sagas::insert(
-            tx,
-            &self.saga,
-            &self.origin,
-            transitions,
-            self.next,
-            self.now,
-        )
-        .await?
-        {
-            return Ok(false);
-        }
-        let started = pb::SagaStarted {
-            saga_id: self.saga.id().to_string(),
-            definition: self.saga.definition().name.clone(),
-            key: self.saga.key().to_owned(),
-        };
-        outbox::append(tx, &started).await?;
-        events::publish::append(tx, &self.saga, transitions).await?;
-        Ok(true)
+        let stored = sagas::store(tx, std::slice::from_ref(&self.change)).await?;
+        Ok(!stored.is_empty())
     }
 }
 
@@ -77,7 +69,7 @@ impl Engine {
         key: String,
         message: &DynamicMessage,
         input: Vec<u8>,
-    ) -> Beginning {
+    ) -> Result<Beginning, Error> {
         let now = clock::now_us();
         let mut saga = Saga::start(definition, Uuid::now_v7(), key, message, now);
         let permit = self.permit();
@@ -102,42 +94,51 @@ impl Engine {
             traceparent: telemetry::traceparent(),
             request_id,
         };
-        Beginning {
+        let mut events = vec![events::publish::started(&saga)?];
+        events.extend(events::publish::events(&saga, &advance.transitions)?);
+        let change = Change::insert(&saga, &origin, &advance.transitions, events, next);
+        Ok(Beginning {
             saga,
-            origin,
+            change,
             advance,
-            next,
-            now,
+            owned: next.owner.is_some(),
             permit,
-        }
+        })
+    }
+
+    /// Stores a saga beside others that begin or go on. False, and nothing is stored, where its key is taken.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn store(&self, beginning: &Beginning) -> Result<bool, StoreError> {
+        self.shared.keeper.keep(beginning.change.clone()).await
     }
 
     /// Starts a saga that is stored.
     pub fn launch(&self, beginning: Beginning) {
         let Beginning {
             saga,
-            origin,
+            change,
             advance,
-            next,
-            now,
+            owned,
             permit,
         } = beginning;
         self.shared.metrics.started(&saga.definition().name);
         self.shared.metrics.ended(&saga, &advance.transitions);
-        let (Some(permit), Some(_)) = (permit, next.owner) else {
+        let (Some(permit), true) = (permit, owned) else {
             self.shared.places.wake();
             return;
         };
-        let records = i32::try_from(advance.transitions.len()).unwrap_or(i32::MAX);
+        let row = change.row();
         let hold = Hold {
-            epoch: 1,
-            records,
-            lease_until: self.lease_until(now),
+            epoch: row.epoch,
+            records: row.records,
+            lease_until: self.lease_until(row.created_at_us),
         };
         let drive = Drive::new(self, saga, hold, permit);
         drive.spawn(
-            origin.traceparent.as_deref(),
-            origin.request_id.as_deref(),
+            row.traceparent.as_deref(),
+            row.request_id.as_deref(),
             Some(advance.orders),
         );
     }

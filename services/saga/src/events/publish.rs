@@ -1,56 +1,73 @@
 //! A saga's transitions as events.
 
-use chassis::{
-    db::{Error, Tx},
-    outbox,
-};
+use chassis::{clock, db::Error, outbox::Envelope};
 use contracts::caravan::saga::v1 as pb;
 
+use super::interventions;
 use crate::domain::{
     saga::Saga,
     transition::{Failure, Transition},
 };
 
-/// Appends what others are told of these transitions.
+/// What others are told of these transitions.
 ///
 /// # Errors
-/// The database's own.
-pub async fn append(tx: &Tx, saga: &Saga, transitions: &[Transition]) -> Result<(), Error> {
-    let saga_id = saga.id().to_string();
-    let definition = saga.definition().name.clone();
-    let key = saga.key().to_owned();
+/// The contract's own: none of its events are missing.
+pub fn events(saga: &Saga, transitions: &[Transition]) -> Result<Vec<Envelope>, Error> {
+    let mut events = Vec::new();
     for transition in transitions {
-        match transition {
-            Transition::Completed => {
-                let event = pb::SagaCompleted {
-                    saga_id: saga_id.clone(),
-                    definition: definition.clone(),
-                    key: key.clone(),
+        let (saga_id, definition, key) = whose(saga);
+        events.push(match transition {
+            Transition::Completed => Envelope::of(&pb::SagaCompleted {
+                saga_id,
+                definition,
+                key,
+            })?,
+            Transition::Compensated => Envelope::of(&pb::SagaCompensated {
+                saga_id,
+                definition,
+                key,
+                failure: saga.failure().map(failure),
+            })?,
+            Transition::Parked { failure: why } => Envelope::of(&pb::SagaParked {
+                saga_id,
+                definition,
+                key,
+                failure: Some(failure(why)),
+            })?,
+            other => {
+                let steps = &saga.definition().steps;
+                let Some(intervention) = interventions::of(other, steps, clock::now_us()) else {
+                    continue;
                 };
-                outbox::append(tx, &event).await?;
+                Envelope::of(&pb::SagaIntervened {
+                    saga_id,
+                    definition,
+                    key,
+                    intervention: Some(intervention),
+                })?
             }
-            Transition::Compensated => {
-                let event = pb::SagaCompensated {
-                    saga_id: saga_id.clone(),
-                    definition: definition.clone(),
-                    key: key.clone(),
-                    failure: saga.failure().map(failure),
-                };
-                outbox::append(tx, &event).await?;
-            }
-            Transition::Parked { failure: why } => {
-                let event = pb::SagaParked {
-                    saga_id: saga_id.clone(),
-                    definition: definition.clone(),
-                    key: key.clone(),
-                    failure: Some(failure(why)),
-                };
-                outbox::append(tx, &event).await?;
-            }
-            _ => {}
-        }
+        });
     }
-    Ok(())
+    Ok(events)
+}
+
+/// What others are told of a new saga.
+///
+/// # Errors
+/// As [`events`].
+pub fn started(saga: &Saga) -> Result<Envelope, Error> {
+    let (saga_id, definition, key) = whose(saga);
+    Envelope::of(&pb::SagaStarted {
+        saga_id,
+        definition,
+        key,
+    })
+}
+
+fn whose(saga: &Saga) -> (String, String, String) {
+    let definition = saga.definition().name.clone();
+    (saga.id().to_string(), definition, saga.key().to_owned())
 }
 
 /// A failure as the contract says it.

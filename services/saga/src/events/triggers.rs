@@ -212,8 +212,14 @@ async fn handle(
     let Some(key) = key(&definition, trigger, &variables)? else {
         return Ok(());
     };
+    // Meanwhile the broker delivers no further events than are being handled.
+    while let Err(error) = engine.admit().await {
+        if engine.is_stopping() {
+            return Err(error);
+        }
+    }
     let input = delivery.message.to_vec();
-    let beginning = engine.prepare((version, Arc::clone(&definition)), key, &message, input);
+    let beginning = engine.prepare((version, Arc::clone(&definition)), key, &message, input)?;
     let inserted = AtomicBool::new(false);
     let (unit, flag) = (&beginning, &inserted);
     engine

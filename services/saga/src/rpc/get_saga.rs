@@ -21,11 +21,16 @@ pub(super) async fn handle(
 
 /// The saga as it stands.
 pub(super) async fn read(rpc: &Rpc, id: Uuid) -> Result<pb::Saga, Error> {
-    let row = row(rpc, id).await?;
-    let (saga, log) = rpc.engine.load(&row).await?;
+    of_row(rpc, &row(rpc, id).await?).await
+}
+
+/// The saga of a row.
+pub(super) async fn of_row(rpc: &Rpc, row: &Model) -> Result<pb::Saga, Error> {
+    let (saga, log) = rpc.engine.load(row).await?;
     Ok(pb::Saga {
         steps: convert::steps(&saga, &log),
-        ..convert::saga(&row)
+        interventions: convert::interventions(&saga, &log)?,
+        ..convert::saga(row)
     })
 }
 

@@ -17,7 +17,10 @@ mod get_saga;
 mod list_definitions;
 mod list_sagas;
 mod register_definition;
+mod resolve_step;
 mod retry_saga;
+mod signal_saga;
+mod skip_step;
 mod start_saga;
 mod watch_saga;
 
@@ -137,22 +140,31 @@ impl SagaService for Rpc {
 
     async fn skip_step(
         &self,
-        _: Request<pb::SkipStepRequest>,
+        request: Request<pb::SkipStepRequest>,
     ) -> Result<Response<pb::SkipStepResponse>, Status> {
-        Err(Status::unimplemented("SkipStep"))
+        chassis::rpc::unary(request, |call, message| {
+            skip_step::handle(self, call, message)
+        })
+        .await
     }
 
     async fn resolve_step(
         &self,
-        _: Request<pb::ResolveStepRequest>,
+        request: Request<pb::ResolveStepRequest>,
     ) -> Result<Response<pb::ResolveStepResponse>, Status> {
-        Err(Status::unimplemented("ResolveStep"))
+        chassis::rpc::unary(request, |call, message| {
+            resolve_step::handle(self, call, message)
+        })
+        .await
     }
 
     async fn signal_saga(
         &self,
-        _: Request<pb::SignalSagaRequest>,
+        request: Request<pb::SignalSagaRequest>,
     ) -> Result<Response<pb::SignalSagaResponse>, Status> {
-        Err(Status::unimplemented("SignalSaga"))
+        chassis::rpc::unary(request, |call, message| {
+            signal_saga::handle(self, call, message)
+        })
+        .await
     }
 }

@@ -1,8 +1,10 @@
 //! Definitions, sagas and their logs to rows and back. Every write of a saga names its epoch.
 
+mod chunks;
 pub mod definitions;
 pub mod due;
 pub mod entity;
 pub mod log;
 pub mod migrations;
+pub mod records;
 pub mod sagas;

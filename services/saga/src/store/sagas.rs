@@ -1,21 +1,29 @@
 //! Sagas to rows and back.
 
-use chassis::db::{Error, Tx};
+use std::collections::HashSet;
+
+use chassis::{
+    db::{Error, Tx},
+    outbox::{self, Envelope},
+};
 use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, OnConflict},
+    ActiveEnum as _, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, Statement, Value, sea_query::LikeExpr,
 };
 use uuid::Uuid;
 
 use super::{
-    entity::saga::{ActiveModel, Column, Entity, Model, State as Row},
-    log,
+    chunks,
+    entity::{
+        record,
+        saga::{Column, Entity, Model, State as Row},
+    },
+    records::{self, Writing},
 };
 use crate::domain::{
     Micros,
     saga::{Saga, State},
-    transition::{Failure, Transition},
+    transition::Transition,
 };
 
 /// Who holds a saga, by what right, and what is stored of it.
@@ -51,114 +59,250 @@ pub struct Origin {
     pub request_id: Option<String>,
 }
 
-/// Stores a new saga with its first records, in epoch 1. False, and nothing is stored, where its key is taken.
+/// One change of one saga, ready to be stored: its row, new records, and what others are told.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The row as it is to be. Of a change of a stored saga, what never changes is empty.
+    row: Model,
+    /// Epoch and number of records that the stored row must have; `None`: there must be none.
+    expected: Option<(i64, i32)>,
+    records: Vec<record::Model>,
+    events: Vec<Envelope>,
+}
+
+impl Change {
+    /// A new saga with its first records, in epoch 1.
+    pub fn insert(
+        saga: &Saga,
+        origin: &Origin,
+        transitions: &[Transition],
+        events: Vec<Envelope>,
+        next: Next,
+    ) -> Self {
+        let (epoch, records) = (1, 0);
+        let mut change = Self::of(
+            saga,
+            (epoch, records),
+            transitions,
+            events,
+            next,
+            saga.created_at(),
+        );
+        let row = &mut change.row;
+        row.definition.clone_from(&saga.definition().name);
+        row.version = origin.version;
+        row.key = saga.key().to_owned();
+        row.input.clone_from(&origin.input);
+        row.traceparent.clone_from(&origin.traceparent);
+        row.request_id.clone_from(&origin.request_id);
+        change
+    }
+
+    /// What happened to a stored saga. `epoch` becomes its epoch: the hold's own, or a newer one that fences the hold.
+    pub fn save(
+        saga: &Saga,
+        (hold, epoch): (Hold, i64),
+        transitions: &[Transition],
+        events: Vec<Envelope>,
+        next: Next,
+        now: Micros,
+    ) -> Self {
+        Self {
+            expected: Some((hold.epoch, hold.records)),
+            ..Self::of(saga, (epoch, hold.records), transitions, events, next, now)
+        }
+    }
+
+    fn of(
+        saga: &Saga,
+        (epoch, records): (i64, i32),
+        transitions: &[Transition],
+        events: Vec<Envelope>,
+        next: Next,
+        now: Micros,
+    ) -> Self {
+        let added = i32::try_from(transitions.len()).unwrap_or(i32::MAX);
+        let failure = saga.failure();
+        let writing = Writing {
+            saga: saga.id(),
+            epoch,
+            records,
+            at: now,
+        };
+        Self {
+            row: Model {
+                id: saga.id(),
+                definition: String::new(),
+                version: 0,
+                key: String::new(),
+                state: state_row(saga.state()),
+                epoch,
+                owner: next.owner,
+                due_at_us: next.due_at,
+                input: Vec::new(),
+                erased: false,
+                records: records.saturating_add(added),
+                current_steps: current_steps(saga),
+                failure_step: failure.map(|failure| failure.step.to_string()),
+                failure_code: failure.map(|failure| failure.code.clone()),
+                failure_reason: failure.map(|failure| failure.reason.clone()),
+                failure_message: failure.map(|failure| failure.message.clone()),
+                traceparent: None,
+                request_id: None,
+                created_at_us: now,
+                updated_at_us: now,
+            },
+            expected: None,
+            records: records::of(writing, saga.definition(), transitions),
+            events,
+        }
+    }
+
+    /// The saga.
+    pub fn saga(&self) -> Uuid {
+        self.row.id
+    }
+
+    /// Its new records.
+    pub fn records(&self) -> &[record::Model] {
+        &self.records
+    }
+
+    /// The row as it is to be; whole only of a new saga.
+    pub fn row(&self) -> &Model {
+        &self.row
+    }
+}
+
+/// Stores changes of different sagas and answers whose were. Nothing is kept of the others: of a new saga whose key is
+/// taken, and of one that somebody else has claimed or changed since.
 ///
 /// # Errors
 /// The database's own.
-pub async fn insert(
-    tx: &Tx,
-    saga: &Saga,
-    origin: &Origin,
-    transitions: &[Transition],
-    next: Next,
-    now: Micros,
-) -> Result<bool, Error> {
-    let failure = saga.failure();
-    let row = ActiveModel {
-        id: Set(saga.id()),
-        definition: Set(saga.definition().name.clone()),
-        version: Set(origin.version),
-        key: Set(saga.key().to_owned()),
-        state: Set(state_row(saga.state())),
-        epoch: Set(1),
-        owner: Set(next.owner),
-        due_at_us: Set(next.due_at),
-        input: Set(origin.input.clone()),
-        records: Set(i32::try_from(transitions.len()).unwrap_or(i32::MAX)),
-        failure_step: Set(failure.map(|failure| failure.step.to_string())),
-        failure_code: Set(failure.map(|failure| failure.code.clone())),
-        failure_reason: Set(failure.map(|failure| failure.reason.clone())),
-        failure_message: Set(failure.map(|failure| failure.message.clone())),
-        traceparent: Set(origin.traceparent.clone()),
-        request_id: Set(origin.request_id.clone()),
-        created_at_us: Set(now),
-        updated_at_us: Set(now),
-    };
-    // Not a caught error: PostgreSQL would give up the whole unit of work.
-    let skip_taken = OnConflict::columns([Column::Definition, Column::Key])
-        .do_nothing()
-        .to_owned();
-    if Entity::insert(row)
-        .on_conflict(skip_taken)
-        .exec_without_returning(tx)
-        .await?
-        == 0
-    {
-        return Ok(false);
+pub async fn store(tx: &Tx, changes: &[Change]) -> Result<HashSet<Uuid>, Error> {
+    let (new, known): (Vec<_>, Vec<_>) =
+        changes.iter().partition(|change| change.expected.is_none());
+    let mut stored = HashSet::with_capacity(changes.len());
+    insert(tx, &new, &mut stored).await?;
+    update(tx, &known, &mut stored).await?;
+    let (mut records, mut events) = (Vec::new(), Vec::new());
+    for change in changes {
+        if stored.contains(&change.row.id) {
+            records.extend(&change.records);
+            events.extend(&change.events);
+        }
     }
-    let writing = log::Writing {
-        saga: saga.id(),
-        epoch: 1,
-        records: 0,
-        at: now,
-    };
-    log::append(tx, writing, saga.definition(), transitions).await?;
-    Ok(true)
+    records::insert(tx, records).await?;
+    outbox::append_all(tx, events).await?;
+    Ok(stored)
 }
 
-/// Stores what happened to a saga. `epoch` becomes its epoch: the hold's own, or a newer one that fences the hold.
-///
-/// # Errors
-/// [`Error::Conflict`] where somebody else has claimed or changed it since: nothing of this may be kept.
-pub async fn save(
-    tx: &Tx,
-    saga: &Saga,
-    (hold, epoch): (Hold, i64),
-    transitions: &[Transition],
-    next: Next,
-    now: Micros,
-) -> Result<(), Error> {
-    let added = i32::try_from(transitions.len()).unwrap_or(i32::MAX);
-    let failure = saga.failure();
-    let text = |of: fn(&Failure) -> String| Expr::value(failure.map(of));
-    let saved = Entity::update_many()
-        .col_expr(Column::State, Expr::value(state_row(saga.state())))
-        .col_expr(Column::Epoch, Expr::value(epoch))
-        .col_expr(Column::Owner, Expr::value(next.owner))
-        .col_expr(Column::DueAtUs, Expr::value(next.due_at))
-        .col_expr(
-            Column::Records,
-            Expr::value(hold.records.saturating_add(added)),
-        )
-        .col_expr(
-            Column::FailureStep,
-            text(|failure| failure.step.to_string()),
-        )
-        .col_expr(Column::FailureCode, text(|failure| failure.code.clone()))
-        .col_expr(
-            Column::FailureReason,
-            text(|failure| failure.reason.clone()),
-        )
-        .col_expr(
-            Column::FailureMessage,
-            text(|failure| failure.message.clone()),
-        )
-        .col_expr(Column::UpdatedAtUs, Expr::value(now))
-        .filter(Column::Id.eq(saga.id()))
-        .filter(Column::Epoch.eq(hold.epoch))
-        .filter(Column::Records.eq(hold.records))
-        .exec(tx)
-        .await?;
-    if saved.rows_affected != 1 {
-        return Err(Error::Conflict);
+async fn insert(tx: &Tx, changes: &[&Change], stored: &mut HashSet<Uuid>) -> Result<(), Error> {
+    const COLUMNS: &str = "id, definition, version, key, state, epoch, owner, due_at_us, input, erased, records, \
+                           current_steps, failure_step, failure_code, failure_reason, failure_message, traceparent, \
+                           request_id, created_at_us, updated_at_us";
+    let mut changes = changes.iter();
+    for size in chunks::sizes(changes.len()) {
+        // Not a caught error: PostgreSQL would give up the whole unit of work.
+        let sql = format!(
+            "INSERT INTO sagas ({COLUMNS}) VALUES {} ON CONFLICT (key, definition) DO NOTHING RETURNING id",
+            chunks::tuples(size, 20)
+        );
+        let values = changes.by_ref().take(size).flat_map(|change| {
+            let row = change.row.clone();
+            [
+                row.id.into(),
+                row.definition.into(),
+                row.version.into(),
+                row.key.into(),
+                row.state.to_value().into(),
+                row.epoch.into(),
+                row.owner.into(),
+                row.due_at_us.into(),
+                row.input.into(),
+                row.erased.into(),
+                row.records.into(),
+                row.current_steps.into(),
+                row.failure_step.into(),
+                row.failure_code.into(),
+                row.failure_reason.into(),
+                row.failure_message.into(),
+                row.traceparent.into(),
+                row.request_id.into(),
+                row.created_at_us.into(),
+                row.updated_at_us.into(),
+            ]
+        });
+        run(tx, &sql, values, stored).await?;
     }
-    let writing = log::Writing {
-        saga: saga.id(),
-        epoch,
-        records: hold.records,
-        at: now,
-    };
-    log::append(tx, writing, saga.definition(), transitions).await
+    Ok(())
+}
+
+async fn update(tx: &Tx, changes: &[&Change], stored: &mut HashSet<Uuid>) -> Result<(), Error> {
+    const COLUMNS: &str = "id, epoch, records, new_epoch, new_records, state, owner, due_at_us, current_steps, \
+                           failure_step, failure_code, failure_reason, failure_message, updated_at_us";
+    let mut changes = changes.iter();
+    for size in chunks::sizes(changes.len()) {
+        let sql = format!(
+            "WITH next ({COLUMNS}) AS (VALUES {}) \
+             UPDATE sagas SET state = next.state, epoch = next.new_epoch, owner = next.owner, \
+             due_at_us = next.due_at_us, records = next.new_records, current_steps = next.current_steps, \
+             failure_step = next.failure_step, failure_code = next.failure_code, \
+             failure_reason = next.failure_reason, failure_message = next.failure_message, \
+             updated_at_us = next.updated_at_us FROM next \
+             WHERE sagas.id = next.id AND sagas.epoch = next.epoch AND sagas.records = next.records \
+             RETURNING sagas.id",
+            chunks::tuples(size, 14)
+        );
+        let values = changes.by_ref().take(size).flat_map(|change| {
+            let row = change.row.clone();
+            let (epoch, records) = change.expected.unwrap_or_default();
+            [
+                row.id.into(),
+                epoch.into(),
+                records.into(),
+                row.epoch.into(),
+                row.records.into(),
+                row.state.to_value().into(),
+                row.owner.into(),
+                row.due_at_us.into(),
+                row.current_steps.into(),
+                row.failure_step.into(),
+                row.failure_code.into(),
+                row.failure_reason.into(),
+                row.failure_message.into(),
+                row.updated_at_us.into(),
+            ]
+        });
+        run(tx, &sql, values, stored).await?;
+    }
+    Ok(())
+}
+
+async fn run(
+    tx: &Tx,
+    sql: &str,
+    values: impl Iterator<Item = Value>,
+    stored: &mut HashSet<Uuid>,
+) -> Result<(), Error> {
+    let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
+    for row in tx.query_all_raw(statement).await? {
+        stored.insert(row.try_get_by_index(0)?);
+    }
+    Ok(())
+}
+
+/// A comma stands before and after each, so that one can be looked for.
+fn current_steps(saga: &Saga) -> String {
+    let mut text = String::new();
+    for step in saga.current_steps() {
+        if text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(step);
+        text.push(',');
+    }
+    text
 }
 
 /// The row of a saga.
@@ -206,6 +350,10 @@ pub struct Filter {
     pub key: Option<String>,
     /// Older than this one.
     pub before: Option<Uuid>,
+    /// Not older than this one.
+    pub from: Option<Uuid>,
+    /// Standing at this step.
+    pub step: Option<String>,
 }
 
 /// Up to `limit` sagas, newest first.
@@ -233,6 +381,15 @@ pub async fn list(
     }
     if let Some(before) = filter.before {
         query = query.filter(Column::Id.lt(before));
+    }
+    if let Some(from) = filter.from {
+        query = query.filter(Column::Id.gte(from));
+    }
+    if let Some(step) = &filter.step {
+        let named = LikeExpr::new(format!("%,{},%", step.replace('_', r"\_"))).escape('\\');
+        query = query
+            .filter(Column::CurrentSteps.like(named))
+            .filter(Column::State.ne(Row::Completed));
     }
     Ok(query.order_by_desc(Column::Id).limit(limit).all(db).await?)
 }

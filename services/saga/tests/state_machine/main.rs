@@ -111,6 +111,7 @@ impl Bench {
             .map_err(|code| Refusal::new(code, "WHY", "because"));
         let outcome = Outcome {
             step: order.step,
+            item: order.item,
             operation: order.operation,
             attempt: order.attempt,
             result,
@@ -317,29 +318,6 @@ fn what_cannot_be_undone_only_goes_forward() {
     bench.advance();
     bench.ok("x");
     bench.ok("y");
-    assert_eq!(bench.saga.state(), State::Completed);
-}
-
-#[test]
-fn the_deadline_does_not_abort_what_cannot_be_undone() {
-    let definition = compile(&pb::Definition {
-        name: "test".into(),
-        deadline: Some(prost_types::Duration {
-            seconds: 5,
-            nanos: 0,
-        }),
-        steps: vec![pb::Step {
-            name: "a".into(),
-            call: "caravan.inventory.v1.InventoryService/CommitStock".into(),
-            ..Default::default()
-        }],
-        ..Default::default()
-    });
-    let mut bench = Bench::start(&definition);
-    bench.now = START + 6_000_000;
-    bench.advance();
-    assert_eq!(bench.saga.state(), State::Running);
-    bench.ok("a");
     assert_eq!(bench.saga.state(), State::Completed);
 }
 
@@ -582,6 +560,7 @@ fn an_answer_that_nobody_waits_for_changes_nothing() {
     let mut bench = Bench::start(&chain(3));
     let stale = Outcome {
         step: 0,
+        item: None,
         operation: Operation::Action,
         attempt: 9,
         result: Ok(prost::bytes::Bytes::new()),
@@ -589,6 +568,7 @@ fn an_answer_that_nobody_waits_for_changes_nothing() {
     assert_eq!(bench.saga.settle(stale, START, 0.0), None);
     let unbegun = Outcome {
         step: 2,
+        item: None,
         operation: Operation::Compensation,
         attempt: 1,
         result: Ok(prost::bytes::Bytes::new()),
@@ -603,6 +583,7 @@ fn a_participant_that_knows_a_newer_epoch_parks() {
     let refusal = Refusal::new("FAILED_PRECONDITION", "SAGA_EPOCH_STALE", "");
     let outcome = Outcome {
         step: order.step,
+        item: None,
         operation: order.operation,
         attempt: order.attempt,
         result: Err(refusal),

@@ -1,19 +1,13 @@
 //! What a saga does next.
 
-use prost::Message as _;
 use prost::bytes::Bytes;
 
-use super::{Progress, Saga, State};
-use crate::{
-    domain::{
-        Micros,
-        transition::{Failure, Operation, Sequel, Transition},
-    },
-    expression::{Expression, Fault, to_message},
+use super::{Progress, Run, Saga, State, StepRun, Unit};
+use crate::domain::{
+    Micros,
+    transition::{Failure, Operation, Transition},
 };
 
-/// `failure.reason` where an expression could not be evaluated.
-const EXPRESSION_FAILED: &str = "EXPRESSION_FAILED";
 /// `failure.reason` where the deadline passed.
 const DEADLINE_PASSED: &str = "SAGA_DEADLINE_PASSED";
 
@@ -22,6 +16,8 @@ const DEADLINE_PASSED: &str = "SAGA_DEADLINE_PASSED";
 pub struct Order {
     /// The step.
     pub step: usize,
+    /// Which of its items, where it has some.
+    pub item: Option<u32>,
     /// Doing or undoing.
     pub operation: Operation,
     /// From 1, per operation.
@@ -51,25 +47,43 @@ impl Saga {
         advance
     }
 
-    /// When it has to be looked at again without an answer; `None` where only an answer or an operator brings it on.
+    /// When it has to be looked at again without an answer; `None` where only an answer, a signal or an operator
+    /// brings it on.
     pub fn wake_at(&self) -> Option<Micros> {
         let due = |progress: Progress| match progress {
             Progress::Due { at } => Some(at),
+            Progress::Awaiting { until } => until,
             _ => None,
         };
-        let retries = self
-            .steps
-            .iter()
-            .flat_map(|step| [due(step.action.progress), due(step.compensation.progress)]);
-        retries.flatten().chain(self.deadline_at()).min()
+        let waits = self
+            .units()
+            .flat_map(|unit| [due(unit.action.progress), due(unit.compensation.progress)]);
+        waits.flatten().chain(self.deadline_at()).min()
     }
 
     /// Whether a call is under way.
     pub fn awaits_answers(&self) -> bool {
-        let calling = |progress| progress == Progress::Calling;
-        self.steps
-            .iter()
-            .any(|step| calling(step.action.progress) || calling(step.compensation.progress))
+        let calling = |run: &Run| run.progress == Progress::Calling;
+        self.units()
+            .any(|unit| calling(unit.action) || calling(unit.compensation))
+    }
+
+    fn units(&self) -> impl Iterator<Item = Unit<'_>> {
+        self.steps.iter().flat_map(StepRun::units)
+    }
+
+    pub(super) fn unit(
+        &self,
+        step: usize,
+        item: Option<u32>,
+        operation: Operation,
+    ) -> Option<&Run> {
+        let mut units = self.steps.get(step)?.units();
+        let unit = units.find(|unit| unit.item == item)?;
+        Some(match operation {
+            Operation::Action => unit.action,
+            Operation::Compensation => unit.compensation,
+        })
     }
 
     /// Before the pivot everything can be undone; once the pivot may have been done, nothing may. Where there is
@@ -78,16 +92,17 @@ impl Saga {
         let Some(pivot) = self.definition.pivot else {
             return !self.state.is_final() && !self.definition.only_forward();
         };
-        let action = &self.steps[pivot].action;
         let undoable = self.definition.steps[pivot].compensation.is_some();
-        match action.progress {
-            Progress::Done | Progress::Skipped => false,
-            Progress::Calling => undoable,
-            Progress::Idle | Progress::Refused => true,
-            Progress::Due { .. } | Progress::Unknown | Progress::Parked => {
-                undoable || !action.doubtful
-            }
-        }
+        self.steps[pivot]
+            .units()
+            .all(|unit| match unit.action.progress {
+                Progress::Done | Progress::Skipped => false,
+                Progress::Calling => undoable,
+                Progress::Idle | Progress::Refused | Progress::Awaiting { .. } => true,
+                Progress::Due { .. } | Progress::Unknown | Progress::Parked | Progress::Fanned => {
+                    undoable || !unit.action.doubtful
+                }
+            })
     }
 
     /// The deadline, as long as it can still turn the saga back.
@@ -115,18 +130,59 @@ impl Saga {
         }
         for position in 0..self.definition.order.len() {
             let step = self.definition.order[position];
-            match self.steps[step].action.progress {
-                Progress::Idle if self.may_begin(step) => return Some(self.begin(step, orders)),
+            let transition = match self.steps[step].action.progress {
+                Progress::Idle if self.may_begin(step) => Some(self.begin(step, now, orders)),
                 Progress::Due { at } if at <= now => {
-                    return Some(self.call(step, Operation::Action, orders));
+                    Some(self.call((step, None), Operation::Action, now, orders))
                 }
-                _ => {}
+                Progress::Awaiting { until } => self.awaited(step, until, now),
+                Progress::Fanned => {
+                    let item = self.next_item(step, Operation::Action, now);
+                    item.map(|item| self.call((step, item), Operation::Action, now, orders))
+                }
+                _ => None,
+            };
+            if transition.is_some() {
+                return transition;
             }
         }
-        if self.steps.iter().all(super::StepRun::is_settled) {
+        if self.steps.iter().all(StepRun::is_settled) {
             return Some(Transition::Completed);
         }
-        self.stop(|step| &step.action)
+        self.stop(|unit| unit.action)
+    }
+
+    fn awaited(&self, step: usize, until: Option<Micros>, now: Micros) -> Option<Transition> {
+        let wait = self.definition.steps[step].wait_for.as_ref()?;
+        self.received(step, wait).or_else(|| {
+            until
+                .filter(|until| *until <= now)
+                .map(|_| self.not_received(step, wait))
+        })
+    }
+
+    /// The unit of a step to be called next, where one may be.
+    fn next_item(&self, step: usize, operation: Operation, now: Micros) -> Option<Option<u32>> {
+        let of = |unit: &Unit<'_>| match operation {
+            Operation::Action => unit.action.progress,
+            Operation::Compensation => unit.compensation.progress,
+        };
+        let run = &self.steps[step];
+        let due = run
+            .units()
+            .find(|unit| matches!(of(unit), Progress::Due { at } if at <= now));
+        if let Some(unit) = due {
+            return Some(unit.item);
+        }
+        let each = self.definition.steps[step].for_each.as_ref();
+        let places = each.map_or(1, |each| each.max_parallel);
+        if run.units().filter(|unit| of(unit).is_at_work()).count() >= places {
+            return None;
+        }
+        let idle = run.units().find(|unit| {
+            of(unit) == Progress::Idle && (operation == Operation::Action || unit.is_to_undo())
+        });
+        idle.map(|unit| unit.item)
     }
 
     fn reason_to_turn_back(&self, now: Micros) -> Option<Failure> {
@@ -136,9 +192,10 @@ impl Saga {
         let failed = self
             .steps
             .iter()
-            .find(|step| matches!(step.action.progress, Progress::Refused | Progress::Unknown));
-        if let Some(step) = failed {
-            return step.action.failure.clone();
+            .flat_map(StepRun::units)
+            .find(|unit| matches!(unit.action.progress, Progress::Refused | Progress::Unknown));
+        if let Some(unit) = failed {
+            return unit.action.failure.clone();
         }
         self.deadline_at().filter(|at| *at <= now).map(|_| Failure {
             code: "DEADLINE_EXCEEDED".into(),
@@ -152,34 +209,29 @@ impl Saga {
         let undone = self.undone();
         for position in (0..self.definition.order.len()).rev() {
             let step = self.definition.order[position];
-            let ready = self.definition.steps[step]
-                .before
-                .iter()
-                .all(|later| undone[*later]);
-            match self.steps[step].compensation.progress {
-                Progress::Idle if ready && self.is_to_undo(step) => {
-                    return Some(self.call(step, Operation::Compensation, orders));
-                }
-                Progress::Due { at } if at <= now => {
-                    return Some(self.call(step, Operation::Compensation, orders));
-                }
-                _ => {}
+            let definition = &self.definition.steps[step];
+            if definition.compensation.is_none() || undone[step] {
+                continue;
+            }
+            let ready = definition.before.iter().all(|later| undone[*later]);
+            if ready && let Some(item) = self.next_item(step, Operation::Compensation, now) {
+                return Some(self.call((step, item), Operation::Compensation, now, orders));
             }
         }
         if undone.iter().all(|undone| *undone) {
             return Some(Transition::Compensated);
         }
-        self.stop(|step| &step.compensation)
+        self.stop(|unit| unit.compensation)
     }
 
     /// By step: nothing is left of it, nor of any step after it.
     fn undone(&self) -> Vec<bool> {
         let mut undone = vec![false; self.steps.len()];
         for &step in self.definition.order.iter().rev() {
-            let run = &self.steps[step];
-            let itself = run.action.progress != Progress::Calling
-                && (!self.is_to_undo(step) || run.compensation.progress == Progress::Done);
-            undone[step] = itself
+            let undoable = self.definition.steps[step].compensation.is_some();
+            undone[step] = self.steps[step]
+                .units()
+                .all(|unit| unit.is_undone(undoable))
                 && self.definition.steps[step]
                     .before
                     .iter()
@@ -188,27 +240,19 @@ impl Saga {
         undone
     }
 
-    /// Whether a step needs its compensation. One whose call is under way is not known yet.
-    fn is_to_undo(&self, step: usize) -> bool {
-        let run = &self.steps[step];
-        self.definition.steps[step].compensation.is_some()
-            && run.action.progress != Progress::Calling
-            && run.left_traces()
-    }
-
     /// Parks once nothing is under way and nothing is due, but something is left.
-    fn stop(&self, of: impl Fn(&super::StepRun) -> &super::Run) -> Option<Transition> {
-        let waits = |progress| matches!(progress, Progress::Calling | Progress::Due { .. });
+    fn stop<'a>(&'a self, of: impl Fn(Unit<'a>) -> &'a Run) -> Option<Transition> {
+        let waits = |run: &Run| {
+            run.progress.is_at_work() || matches!(run.progress, Progress::Awaiting { .. })
+        };
         if self
-            .steps
-            .iter()
-            .any(|step| waits(step.action.progress) || waits(step.compensation.progress))
+            .units()
+            .any(|unit| waits(unit.action) || waits(unit.compensation))
         {
             return None;
         }
         let parked = self
-            .steps
-            .iter()
+            .units()
             .map(of)
             .find(|run| run.progress == Progress::Parked)?;
         Some(Transition::Parked {
@@ -221,81 +265,5 @@ impl Saga {
             .after
             .iter()
             .all(|before| self.steps[*before].is_settled())
-    }
-
-    fn begin(&self, step: usize, orders: &mut Vec<Order>) -> Transition {
-        if let Some(when) = &self.definition.steps[step].when {
-            match self.truth(when) {
-                Ok(true) => {}
-                Ok(false) => return Transition::Skipped { step },
-                Err(fault) => return self.no_request(step, Operation::Action, &fault),
-            }
-        }
-        if self.definition.steps[step].call.is_none() {
-            return Transition::Passed { step };
-        }
-        self.call(step, Operation::Action, orders)
-    }
-
-    fn truth(&self, when: &Expression) -> Result<bool, Fault> {
-        match when.evaluate(&self.variables)? {
-            cel::Value::Bool(truth) => Ok(truth),
-            _ => Err("the condition is no bool".to_owned().into()),
-        }
-    }
-
-    fn call(&self, step: usize, operation: Operation, orders: &mut Vec<Order>) -> Transition {
-        let definition = &self.definition.steps[step];
-        let (call, run) = match operation {
-            Operation::Action => (&definition.call, &self.steps[step].action),
-            Operation::Compensation => (&definition.compensation, &self.steps[step].compensation),
-        };
-        let call = call.as_ref().expect("only what has a call is called");
-        let request = call
-            .request
-            .evaluate(&self.variables)
-            .and_then(|value| to_message(&value, &call.input));
-        match request {
-            Ok(request) => {
-                let attempt = run.attempts + 1;
-                orders.push(Order {
-                    step,
-                    operation,
-                    attempt,
-                    request: request.encode_to_vec().into(),
-                });
-                Transition::Called {
-                    step,
-                    operation,
-                    attempt,
-                }
-            }
-            Err(fault) => self.no_request(step, operation, &fault),
-        }
-    }
-
-    /// An expression failed on the values of this saga: as if the participant had refused them.
-    fn no_request(&self, step: usize, operation: Operation, fault: &Fault) -> Transition {
-        let definition = &self.definition.steps[step];
-        let failure = Failure {
-            step: definition.name.clone(),
-            code: "INVALID_ARGUMENT".into(),
-            reason: EXPRESSION_FAILED.into(),
-            message: fault.to_string(),
-        };
-        let forward = operation == Operation::Action && !definition.past_pivot;
-        let sequel = if forward {
-            Sequel::Refused
-        } else {
-            Sequel::Parked
-        };
-        Transition::Failed {
-            step,
-            operation,
-            attempt: 0,
-            failure,
-            doubtful: false,
-            sequel,
-        }
     }
 }

@@ -1,8 +1,9 @@
 //! What an answer does to a saga.
 
-use super::{Progress, Saga};
+use super::{Progress, Run, Saga};
 use crate::domain::{
     Micros,
+    definition::RetryPolicy,
     outcome::{Class, Outcome, Refusal},
     transition::{Failure, Operation, Sequel, Transition},
 };
@@ -14,12 +15,15 @@ impl Saga {
     /// # Errors
     /// A success whose reply is none: it is recorded as a failure instead, so this does not happen for decided outcomes.
     pub fn settle(&mut self, outcome: Outcome, now: Micros, chance: f64) -> Option<Transition> {
-        let run = self.run(outcome.step, outcome.operation).ok()?;
+        let run = self
+            .run(outcome.step, outcome.item, outcome.operation)
+            .ok()?;
         if run.progress != Progress::Calling || run.attempts != outcome.attempt {
             return None;
         }
         let Outcome {
             step,
+            item,
             operation,
             attempt,
             result,
@@ -30,6 +34,7 @@ impl Saga {
                     operation == Operation::Action && self.definition.steps[step].reply_is_read;
                 let answered = Transition::Answered {
                     step,
+                    item,
                     operation,
                     attempt,
                     reply: kept.then_some(reply),
@@ -45,7 +50,7 @@ impl Saga {
             }
             Err(refusal) => refusal,
         };
-        let failed = self.failed((step, operation, attempt), refusal, now, chance);
+        let failed = self.failed((step, item, operation, attempt), refusal, now, chance);
         self.apply(&failed)
             .expect("a saga's own decisions fit its definition");
         Some(failed)
@@ -53,7 +58,7 @@ impl Saga {
 
     fn failed(
         &mut self,
-        (step, operation, attempt): (usize, Operation, u32),
+        (step, item, operation, attempt): (usize, Option<u32>, Operation, u32),
         refusal: Refusal,
         now: Micros,
         chance: f64,
@@ -64,7 +69,7 @@ impl Saga {
             // It did answer, so it may have acted.
             Class::Stop => refusal.code == "DATA_LOSS",
         };
-        let sequel = self.sequel(step, operation, refusal.class, now, chance);
+        let sequel = self.sequel((step, item), operation, refusal.class, now, chance);
         let failure = Failure {
             step: self.definition.steps[step].name.clone(),
             code: refusal.code,
@@ -73,6 +78,7 @@ impl Saga {
         };
         Transition::Failed {
             step,
+            item,
             operation,
             attempt,
             failure,
@@ -83,16 +89,16 @@ impl Saga {
 
     fn sequel(
         &self,
-        step: usize,
+        (step, item): (usize, Option<u32>),
         operation: Operation,
         class: Class,
         now: Micros,
         chance: f64,
     ) -> Sequel {
         let definition = &self.definition.steps[step];
-        let (call, run) = match operation {
-            Operation::Action => (&definition.call, &self.steps[step].action),
-            Operation::Compensation => (&definition.compensation, &self.steps[step].compensation),
+        let call = match operation {
+            Operation::Action => &definition.call,
+            Operation::Compensation => &definition.compensation,
         };
         let forward = operation == Operation::Action;
         if forward && self.turned.is_some() {
@@ -109,12 +115,9 @@ impl Saga {
             Class::Refused => Sequel::Parked,
             Class::Transient => {
                 let retry = call.as_ref().map(|call| call.retry).unwrap_or_default();
-                if run.counted() < retry.max_attempts {
-                    let wait = retry.backoff(run.counted(), chance);
-                    let wait = Micros::try_from(wait.as_micros()).unwrap_or(Micros::MAX);
-                    return Sequel::Again {
-                        at: now.saturating_add(wait),
-                    };
+                let run = self.unit(step, item, operation);
+                if let Some(at) = run.and_then(|run| again(&retry, run, now, chance)) {
+                    return Sequel::Again { at };
                 }
                 // Whether a pivot was done must be known before anything is undone.
                 let is_pivot = self.definition.pivot == Some(step);
@@ -126,4 +129,14 @@ impl Saga {
             }
         }
     }
+}
+
+/// When the next attempt is due, where the policy allows one.
+fn again(retry: &RetryPolicy, run: &Run, now: Micros, chance: f64) -> Option<Micros> {
+    let micros =
+        |time: std::time::Duration| Micros::try_from(time.as_micros()).unwrap_or(Micros::MAX);
+    let at = now.saturating_add(micros(retry.backoff(run.counted(), chance)));
+    let end = retry.total_time.zip(run.since);
+    let in_time = end.is_none_or(|(total, since)| at <= since.saturating_add(micros(total)));
+    (run.counted() < retry.max_attempts && in_time).then_some(at)
 }

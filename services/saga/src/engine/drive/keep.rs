@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chassis::{clock, db::Error as StoreError};
+use chassis::clock;
 use futures::StreamExt as _;
 use tokio::time::{Instant, sleep};
 
@@ -12,7 +12,7 @@ use crate::{
     events,
     store::{
         due,
-        sagas::{self, Next},
+        sagas::{Change, Next},
     },
 };
 
@@ -32,18 +32,17 @@ impl Drive {
         let (saga, hold) = (&self.saga, self.hold);
         let mut wait = STORE_BACKOFF.0;
         loop {
-            let stored = self
-                .engine
-                .shared
-                .db
-                .write(|tx| async move {
-                    sagas::save(&tx, saga, (hold, hold.epoch), transitions, next, now).await?;
-                    events::publish::append(&tx, saga, transitions).await
-                })
-                .await;
+            let stored = match events::publish::events(saga, transitions) {
+                Ok(events) => {
+                    let epoch = hold.epoch;
+                    let change = Change::save(saga, (hold, epoch), transitions, events, next, now);
+                    self.engine.shared.keeper.keep(change).await
+                }
+                Err(error) => Err(error),
+            };
             match stored {
-                Ok(()) => break,
-                Err(StoreError::Conflict) => return Err(self.lost("somebody else has it")),
+                Ok(true) => break,
+                Ok(false) => return Err(self.lost("somebody else has it")),
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "a saga could not be stored yet"

@@ -12,6 +12,15 @@ pub enum Kind {
     /// A step's condition was false.
     #[sea_orm(string_value = "skipped")]
     Skipped,
+    /// A step has items to be done for.
+    #[sea_orm(string_value = "fanned")]
+    Fanned,
+    /// A step waits for its signal.
+    #[sea_orm(string_value = "awaited")]
+    Awaited,
+    /// A step took a signal.
+    #[sea_orm(string_value = "received")]
+    Received,
     /// A call is about to go out.
     #[sea_orm(string_value = "called")]
     Called,
@@ -39,6 +48,18 @@ pub enum Kind {
     /// An operator tries again.
     #[sea_orm(string_value = "retried")]
     Retried,
+    /// An operator leaves a step, or its undoing, out.
+    #[sea_orm(string_value = "step_skipped")]
+    StepSkipped,
+    /// An operator says that a step, or its undoing, was done.
+    #[sea_orm(string_value = "step_done")]
+    StepDone,
+    /// An operator says that a step was not done.
+    #[sea_orm(string_value = "step_failed")]
+    StepFailed,
+    /// Somebody sent a signal.
+    #[sea_orm(string_value = "signalled")]
+    Signalled,
     /// It stopped.
     #[sea_orm(string_value = "parked")]
     Parked,
@@ -69,22 +90,25 @@ pub struct Model {
     pub kind: Kind,
     /// Index of the step in the definition.
     pub step: Option<i32>,
+    /// Which of the step's items, from 0.
+    pub item: Option<i32>,
     /// Whether the step's compensation is meant, not its action.
     pub undoing: bool,
-    /// From 1, per step and operation; 0 where no call was made.
+    /// From 1, per step and operation; 0 where no call was made. Which signal was received, from 0; how many items
+    /// there are.
     pub attempt: i32,
-    /// The encoded reply, where an expression reads it.
+    /// The encoded reply, where an expression reads it; a signal's payload; items. Erased some time after the end.
     pub reply: Option<Vec<u8>>,
-    /// The gRPC status.
+    /// The gRPC status; a signal's name.
     pub code: Option<String>,
-    /// For programs.
+    /// For programs; a signal's id.
     pub reason: Option<String>,
     /// For people; an operator's reason.
     #[sea_orm(column_type = "Text", nullable)]
     pub message: Option<String>,
     /// The participant may have acted although no success came back.
     pub doubtful: bool,
-    /// When it is called again. Microseconds since 1970.
+    /// When it is called again, or no longer waits. Microseconds since 1970.
     pub due_at_us: Option<i64>,
     /// Who intervened.
     pub actor: Option<String>,

@@ -46,10 +46,15 @@ pub struct Model {
     /// When somebody has to look at it: the lease's end where it is owned, else when work is due. Unset: never.
     /// Microseconds since 1970.
     pub due_at_us: Option<i64>,
-    /// The encoded event or input.
+    /// The encoded event or input; of an erased saga only its SHA-256.
     pub input: Vec<u8>,
+    /// Input and replies are forgotten, some time after the end.
+    pub erased: bool,
     /// Records in its log; counts its changes.
     pub records: i32,
+    /// Names of the steps where it stands, with a comma before and after each.
+    #[sea_orm(column_type = "Text")]
+    pub current_steps: String,
     /// The step at fault; empty for the saga as a whole. Unset, as the next three, while all is well.
     pub failure_step: Option<String>,
     /// The gRPC status.
