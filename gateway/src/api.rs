@@ -1,6 +1,9 @@
 //! What the contract offers over REST, compiled once: routes, policies, Location headers, upstreams.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -15,7 +18,9 @@ use transcode::TextTemplate;
 use crate::{
     openapi,
     policy::{Policies, Rules, Subject},
+    problem::Problem,
     source::{Contract, DefaultAccess},
+    status::Status,
     upstream::{Directory, Upstream},
 };
 
@@ -24,6 +29,8 @@ use crate::{
 pub struct Api {
     rest: transcode::Api,
     methods: Vec<Method>,
+    /// Indices of methods by their own paths.
+    paths: HashMap<Box<str>, usize>,
     /// Rules of routes that the operator speaks of alone, by the index of the route.
     routes: Vec<Option<Rules>>,
     pool: DescriptorPool,
@@ -82,6 +89,12 @@ impl Api {
         });
         Ok(Self {
             routes: routes.collect(),
+            paths: rest
+                .methods()
+                .iter()
+                .enumerate()
+                .map(|(index, method)| (method.path.clone(), index))
+                .collect(),
             rest,
             methods,
             pool: contract.pool.clone(),
@@ -141,6 +154,11 @@ impl Api {
     /// The rpc of a route.
     pub fn method_of(&self, binding: &transcode::Binding) -> &Method {
         &self.methods[binding.method_index()]
+    }
+
+    /// The rpc that is called by its own path, `/package.Service/Method`.
+    pub fn method_at(&self, path: &str) -> Option<&Method> {
+        Some(&self.methods[*self.paths.get(path)?])
     }
 
     /// What holds for a route.
@@ -212,6 +230,14 @@ impl Method {
             reads: reads(rest, self.path.as_str()),
             unary: !self.client_streaming && !self.server_streaming,
         }
+    }
+
+    /// Where the rpc is served.
+    pub(crate) fn upstream(&self) -> Result<&Upstream, Problem> {
+        self.upstream.as_deref().ok_or_else(|| {
+            tracing::warn!(rpc = self.path.as_str(), "no upstream is configured");
+            Problem::of_status(&Status::unavailable())
+        })
     }
 
     /// Whether a call may be made again where nobody knows whether the first one arrived: by what the contract says of

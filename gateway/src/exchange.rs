@@ -2,9 +2,14 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::request::Parts;
+use chassis::telemetry;
+use http::{HeaderMap, request::Parts};
 
-use crate::{api::Api, gateway::Gateway};
+use crate::{
+    api::Api,
+    gateway::Gateway,
+    headers::{self, Times},
+};
 
 /// A request without its body.
 #[derive(Clone, Copy, Debug)]
@@ -16,4 +21,28 @@ pub(crate) struct Exchange<'r> {
     pub(crate) client: IpAddr,
     pub(crate) request_id: &'r str,
     pub(crate) head: &'r Parts,
+}
+
+impl Exchange<'_> {
+    /// The metadata of a call for this request: only what is known to be harmless.
+    pub(crate) fn metadata(&self, times: Times) -> HeaderMap {
+        self.own_metadata(HeaderMap::with_capacity(16), times)
+    }
+
+    /// The same for a call that is passed through: with the client's own metadata, as far as that is the client's to say.
+    pub(crate) fn passed_metadata(&self, times: Times) -> HeaderMap {
+        self.own_metadata(headers::passed(&self.head.headers), times)
+    }
+
+    fn own_metadata(&self, mut metadata: HeaderMap, times: Times) -> HeaderMap {
+        let trace = telemetry::traceparent();
+        let incoming = headers::text(&self.head.headers, &headers::TRACEPARENT);
+        let ids = headers::Ids {
+            client: self.client,
+            request_id: self.request_id,
+            traceparent: trace.as_deref().or(incoming),
+        };
+        headers::metadata(&self.head.headers, ids, times, &mut metadata);
+        metadata
+    }
 }

@@ -20,6 +20,33 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Headers that are given on as they are.
 const FORWARDED: [HeaderName; 3] = [header::AUTHORIZATION, IDEMPOTENCY_KEY, TRACESTATE];
 
+/// Headers of one connection, which mean nothing on the next.
+pub(crate) const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::CONTENT_LENGTH,
+];
+/// Headers of a gRPC client that the gateway writes itself, or that are between browser and gateway.
+const NOT_PASSED: [HeaderName; 10] = [
+    header::HOST,
+    header::CONTENT_TYPE,
+    header::USER_AGENT,
+    header::COOKIE,
+    header::ORIGIN,
+    header::REFERER,
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    HeaderName::from_static("x-grpc-web"),
+    REQUEST_TIMEOUT,
+];
+/// Beginnings of names that only the mesh and proxies in front of it may use.
+const RESERVED: [&str; 5] = ["caravan-", "x-forwarded-", "forwarded", "x-real-ip", "sec-"];
+
 /// Time that a call may take where neither client nor contract says.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest time that a client may ask for.
@@ -40,6 +67,17 @@ pub(crate) struct Times {
 }
 
 impl Times {
+    /// As [`Self::of`], for a stream: it may last long where nobody says how long.
+    ///
+    /// # Errors
+    /// The name of the header that is malformed.
+    pub(crate) fn of_stream(
+        headers: &HeaderMap,
+        contract: Option<Duration>,
+    ) -> Result<Self, &'static str> {
+        Self::of(headers, contract.or(Some(MAX_TIMEOUT)))
+    }
+
     /// Reads `X-Request-Timeout` or `grpc-timeout`, else takes the contract's deadline or the default.
     /// A preferred wait makes room for itself, but not against what the client says.
     ///
@@ -72,15 +110,16 @@ impl Times {
     }
 }
 
-/// The metadata of the call.
-pub(crate) fn metadata(
-    headers: &HeaderMap,
-    client: IpAddr,
-    request_id: &str,
-    traceparent: Option<&str>,
-    times: Times,
-) -> HeaderMap {
-    let mut metadata = HeaderMap::with_capacity(12);
+/// Who asks, and what the request is called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ids<'r> {
+    pub(crate) client: IpAddr,
+    pub(crate) request_id: &'r str,
+    pub(crate) traceparent: Option<&'r str>,
+}
+
+/// Adds the metadata of a call.
+pub(crate) fn metadata(headers: &HeaderMap, ids: Ids<'_>, times: Times, metadata: &mut HeaderMap) {
     for name in FORWARDED {
         if let Some(value) = headers.get(&name) {
             metadata.insert(name, value.clone());
@@ -91,16 +130,29 @@ pub(crate) fn metadata(
             metadata.insert(name, value);
         }
     };
-    put(REQUEST_ID, request_id);
-    if let Some(traceparent) = traceparent {
+    put(REQUEST_ID, ids.request_id);
+    if let Some(traceparent) = ids.traceparent {
         put(TRACEPARENT, traceparent);
     }
     if let Some(wait) = times.wait {
         put(PREFER, &format!("wait={}", wait.as_secs()));
     }
-    put(FORWARDED_FOR, &client.to_string());
+    put(FORWARDED_FOR, &ids.client.to_string());
     put(GRPC_TIMEOUT, &format_timeout(times.deadline));
-    metadata
+}
+
+/// What a gRPC client says beside its messages, without what is the connection's, the mesh's or the gateway's to say.
+pub(crate) fn passed(headers: &HeaderMap) -> HeaderMap {
+    let mut passed = HeaderMap::with_capacity(headers.len() + 8);
+    let kept = headers.iter().filter(|(name, _)| {
+        !HOP_BY_HOP.contains(name)
+            && !NOT_PASSED.contains(name)
+            && !RESERVED.iter().any(|prefix| name.as_str().starts_with(prefix))
+    });
+    for (name, value) in kept {
+        passed.append(name, value.clone());
+    }
+    passed
 }
 
 pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
@@ -223,8 +275,13 @@ mod tests {
             headers.insert(name, HeaderValue::from_static("wait=99"));
         }
         let times = Times::of(&headers, None).expect("well-formed");
-        let client = "10.0.0.7".parse().expect("an address");
-        let metadata = metadata(&headers, client, "r-1", Some("00-aa-bb-01"), times);
+        let ids = Ids {
+            client: "10.0.0.7".parse().expect("an address"),
+            request_id: "r-1",
+            traceparent: Some("00-aa-bb-01"),
+        };
+        let mut metadata = HeaderMap::new();
+        super::metadata(&headers, ids, times, &mut metadata);
         let mut names: Vec<_> = metadata.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(

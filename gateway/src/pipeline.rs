@@ -12,11 +12,12 @@ use crate::{
     answer::{self, Answer},
     exchange::Exchange,
     gateway::{Gateway, Place},
-    headers, metrics,
+    headers, metrics, passthrough,
     policy::Admitted,
     problem::Problem,
     rest,
     router::{self, Target},
+    socket,
 };
 
 /// Answers a request. Never fails: what goes wrong becomes a problem.
@@ -61,10 +62,14 @@ pub(crate) async fn answer(
 async fn run(exchange: Exchange<'_>, target: Target<'_, '_>, body: Incoming) -> Answer {
     let policies = &exchange.gateway.policies;
     let mut admitted = None;
+    let protocol = target.protocol();
     let outcome = steps(exchange, target, body, &mut admitted).await;
-    let mut answer = outcome.unwrap_or_else(|problem| {
-        let response = problem.for_request(exchange.request_id).response();
-        response.map(Into::into)
+    let mut answer = outcome.unwrap_or_else(|problem| match protocol {
+        Some(protocol) => passthrough::failure(&problem, protocol),
+        None => {
+            let response = problem.for_request(exchange.request_id).response();
+            response.map(Into::into)
+        }
     });
     // CORS and RateLimit headers, compression: also failures have them, and what is kept has not.
     policies.finish(&exchange, admitted.as_ref(), &mut answer);
@@ -78,6 +83,7 @@ async fn steps<'r>(
     admitted: &mut Option<Admitted<'r>>,
 ) -> Result<Answer, Problem> {
     let policies = &exchange.gateway.policies;
+    let headers = &exchange.head.headers;
     // Load is shed before it costs anything.
     let place = Place::take(exchange.gateway).ok_or_else(|| {
         let detail = "too many requests at once; try again";
@@ -89,11 +95,23 @@ async fn steps<'r>(
     }
     let found = match target {
         Target::Rest(found) => found,
+        Target::Socket(found) => {
+            let rules = exchange.api.rules_of(&found);
+            let headers = socket::headers(exchange.head);
+            policies.admit(&exchange, rules, &headers, admitted).await?;
+            return socket::answer(&exchange, &found, headers, place);
+        }
+        Target::Rpc(method, protocol) => {
+            // As for a route: the same rpc has the same rules, however it is called.
+            policies.admit(&exchange, &method.rules, headers, admitted).await?;
+            return passthrough::answer(exchange, method, protocol, body, place).await;
+        }
+        Target::NoRpc(_) => return Err(router::no_rpc()),
         // The document and its page are everybody's: they say nothing that the contract does not.
         Target::Page(page) => return Ok(page.answer(&exchange)),
         Target::None(error) => return router::no_route(&exchange, error),
     };
-    let (rules, headers) = (exchange.api.rules_of(&found), &exchange.head.headers);
+    let rules = exchange.api.rules_of(&found);
     // Who may not call, or calls too often, is refused before the body is read.
     policies.admit(&exchange, rules, headers, admitted).await?;
     // What is kept is answered without a call; only now, since the caller is part of its key.

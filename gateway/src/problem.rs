@@ -3,8 +3,9 @@
 use std::{sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use prost_reflect::DescriptorPool;
+use prost_types::Any;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tonic::Code;
@@ -15,6 +16,8 @@ use crate::status::{self, Status};
 
 /// Media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
+/// The domain of reasons that are the gateway's own.
+const DOMAIN: &str = "gateway.caravan";
 /// Wait that is asked for where a service is away or overloaded and does not say, in seconds.
 const RETRY_AFTER_S: u64 = 1;
 
@@ -80,6 +83,12 @@ impl Problem {
             request_id: String::new(),
             retry_after_s: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S),
         }))
+    }
+
+    /// A header of the request that cannot be read.
+    pub(crate) fn malformed_header(name: &str) -> Self {
+        let detail = format!("the header {name} is malformed");
+        Self::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", detail)
     }
 
     /// A request that is no message of the contract.
@@ -156,6 +165,22 @@ impl Problem {
         serde_json::to_vec(&self.0).unwrap_or_default().into()
     }
 
+    /// The problem as gRPC says it.
+    pub(crate) fn trailers(&self) -> HeaderMap {
+        let info = self.0.reason.as_ref().map(|reason| pb::ErrorInfo {
+            reason: reason.clone(),
+            domain: DOMAIN.to_owned(),
+            ..Default::default()
+        });
+        Status {
+            code: code_named(self.0.code),
+            message: self.0.detail.clone(),
+            details: info.iter().map(packed).collect(),
+            from_upstream: false,
+        }
+        .trailers()
+    }
+
     pub(crate) fn response(&self) -> Response<Bytes> {
         let mut response = Response::new(self.json());
         *response.status_mut() = self.status();
@@ -164,6 +189,10 @@ impl Problem {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.0.status == 401 {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if self.0.status == 426 {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         }
         if let Some(seconds) = self.0.retry_after_s {
             headers.insert(header::RETRY_AFTER, seconds.into());
@@ -183,6 +212,20 @@ fn own_reason(status: &Status) -> Option<String> {
         _ => "UPSTREAM_ANSWER_UNREADABLE",
     };
     Some(reason.to_owned())
+}
+
+fn packed(info: &pb::ErrorInfo) -> Any {
+    use prost::Message as _;
+
+    Any {
+        type_url: "type.googleapis.com/google.rpc.ErrorInfo".to_owned(),
+        value: info.encode_to_vec(),
+    }
+}
+
+fn code_named(name: &str) -> Code {
+    let mut codes = (0..=16).map(Code::from_i32);
+    codes.find(|code| chassis::error::code_name(*code) == name).unwrap_or(Code::Unknown)
 }
 
 fn title(status: StatusCode) -> &'static str {

@@ -1,7 +1,6 @@
 //! A request by a route: message, call, answer.
 
 use bytes::Bytes;
-use chassis::telemetry;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
@@ -18,6 +17,7 @@ use crate::{
     scratch::with_scratch,
     status::Status,
     stream::{self, Format},
+    upload::upload,
     upstream,
 };
 
@@ -29,22 +29,25 @@ pub(crate) async fn answer(
     place: Place,
 ) -> Result<Answer, Problem> {
     let method = exchange.api.method_of(found.binding());
-    let format = format(&exchange, method)?;
-    let times = Times::of(&exchange.head.headers, method.policy.deadline).map_err(|header| {
-        let detail = format!("the header {header} is malformed");
-        Problem::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", detail)
-    })?;
+    let format = format(&exchange, &found, method)?;
+    let headers = &exchange.head.headers;
+    let times = match method.server_streaming || method.client_streaming {
+        true => Times::of_stream(headers, method.policy.deadline),
+        false => Times::of(headers, method.policy.deadline),
+    };
+    let times = times.map_err(Problem::malformed_header)?;
     let deadline = Instant::now() + times.deadline;
+    if method.client_streaming {
+        let metadata = exchange.metadata(times);
+        let call = method.upstream()?.open(&method.path, &metadata);
+        let call = within(deadline, call).await?;
+        let sent = timeout_at(deadline, upload(&exchange, &found, body, call)).await;
+        let late = |_| Err(Problem::of_status(&Status::deadline_exceeded()));
+        return one(exchange.api, &found, &sent.unwrap_or_else(late)?);
+    }
     let framed = message(&exchange, &found, body).await?;
-    let upstream = method.upstream.as_ref().ok_or_else(|| {
-        let service = found.method().descriptor.parent_service();
-        tracing::warn!(
-            rpc_service = service.full_name(),
-            "no upstream is configured"
-        );
-        Problem::of_status(&Status::unavailable())
-    })?;
-    let metadata = || metadata(&exchange, times);
+    let upstream = method.upstream()?;
+    let metadata = || exchange.metadata(times);
     let has_key = exchange.head.headers.contains_key(headers::IDEMPOTENCY_KEY);
     let call = upstream.call(upstream::Call {
         path: &method.path,
@@ -58,40 +61,36 @@ pub(crate) async fn answer(
         return one(exchange.api, &found, &message);
     };
     let start = stream::Start {
+        gateway: exchange.gateway.clone(),
         api: exchange.api.clone(),
         binding: found.binding_index(),
         format,
         deadline,
-        drain: exchange.gateway.drain.clone(),
         request_id: exchange.request_id.into(),
         _place: place,
     };
     within(deadline, async { start.answer(call.await?).await }).await
 }
 
-fn metadata(exchange: &Exchange<'_>, times: Times) -> HeaderMap {
-    let trace = telemetry::traceparent();
-    let incoming = headers::text(&exchange.head.headers, &headers::TRACEPARENT);
-    headers::metadata(
-        &exchange.head.headers,
-        exchange.client,
-        exchange.request_id,
-        trace.as_deref().or(incoming),
-        times,
-    )
-}
-
 /// How a stream is answered; `None` for one message.
-fn format(exchange: &Exchange<'_>, method: &Method) -> Result<Option<Format>, Problem> {
-    if method.client_streaming {
+fn format(
+    exchange: &Exchange<'_>,
+    found: &Found<'_, '_>,
+    method: &Method,
+) -> Result<Option<Format>, Problem> {
+    let is_upload = found.binding().takes_raw_body() && !method.server_streaming;
+    if method.client_streaming && !is_upload {
         return Err(Problem::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "STREAM_NOT_SUPPORTED",
-            "this rpc takes a stream of messages, which is not offered over REST",
+            StatusCode::UPGRADE_REQUIRED,
+            "WEBSOCKET_REQUIRED",
+            "this rpc takes a stream of messages: open a WebSocket at this path",
         ));
     }
     if !method.server_streaming {
         return Ok(None);
+    }
+    if found.binding().answers_raw_body() {
+        return Ok(Some(Format::Raw));
     }
     let accept = headers::text(&exchange.head.headers, &header::ACCEPT);
     let format = Format::accepted(accept).ok_or_else(|| {
@@ -152,7 +151,7 @@ async fn message(
 }
 
 /// The headers that the contract lets fill fields. Allocates nothing for routes without any.
-fn header_fields<'h>(
+pub(crate) fn header_fields<'h>(
     found: &Found<'h, '_>,
     headers: &'h HeaderMap,
 ) -> Result<Vec<(&'h str, &'h str)>, Problem> {

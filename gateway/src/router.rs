@@ -1,14 +1,28 @@
 //! What a request is for, by its method and path.
 
-use http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 use transcode::{Found, RouteError};
 
-use crate::{answer::Answer, api::Api, exchange::Exchange, openapi::Page, problem::Problem};
+use crate::{
+    answer::Answer,
+    api::{Api, Method},
+    exchange::Exchange,
+    openapi::Page,
+    passthrough::{self, Protocol},
+    problem::Problem,
+    socket,
+};
 
 /// What a request is for.
 pub(crate) enum Target<'a, 'p> {
     /// An rpc, by one of its routes.
     Rest(Found<'a, 'p>),
+    /// A stream, by one of its routes and over a WebSocket.
+    Socket(Found<'a, 'p>),
+    /// An rpc, by its own path.
+    Rpc(&'a Method, Protocol),
+    /// No rpc, though it was called like one.
+    NoRpc(Protocol),
     /// A document about the routes.
     Page(Page),
     /// Nothing.
@@ -16,10 +30,20 @@ pub(crate) enum Target<'a, 'p> {
 }
 
 impl<'a> Target<'a, '_> {
+    /// How a failure is said; `None` for a problem.
+    pub(crate) fn protocol(&self) -> Option<Protocol> {
+        match self {
+            Self::Rpc(_, protocol) | Self::NoRpc(protocol) => Some(*protocol),
+            Self::Rest(_) | Self::Socket(_) | Self::Page(_) | Self::None(_) => None,
+        }
+    }
+
     /// For metrics and traces: a template or a fixed word, never a client's path, since each label is kept for good.
     pub(crate) fn label(&self) -> &'a str {
         match self {
-            Self::Rest(found) => found.binding().template(),
+            Self::Rest(found) | Self::Socket(found) => found.binding().template(),
+            Self::Rpc(method, _) => method.path.as_str(),
+            Self::NoRpc(_) => "unmatched",
             Self::Page(page) => page.path(),
             Self::None(_) => "unmatched",
         }
@@ -28,6 +52,15 @@ impl<'a> Target<'a, '_> {
 
 /// The contract's own routes come first: a page gives way to a route of the same path.
 pub(crate) fn find<'a, 'p>(api: &'a Api, head: &'p Parts) -> Target<'a, 'p> {
+    if let Some(protocol) = passthrough::protocol(head) {
+        return match api.method_at(head.uri.path()) {
+            Some(method) => Target::Rpc(method, protocol),
+            None => Target::NoRpc(protocol),
+        };
+    }
+    if let Some(found) = socket::find(api, head) {
+        return Target::Socket(found);
+    }
     match api.rest().find(head.method.as_str(), head.uri.path()) {
         Ok(found) => Target::Rest(found),
         Err(error) => match Page::at(head.uri.path()) {
@@ -61,7 +94,7 @@ pub(crate) fn not_allowed(exchange: &Exchange<'_>, allow: &str) -> Answer {
 }
 
 /// Methods are labels of metrics, which are kept for good: no client chooses new ones.
-pub(crate) fn known_verb(method: &Method) -> &'static str {
+pub(crate) fn known_verb(method: &http::Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "POST" => "POST",
@@ -72,4 +105,13 @@ pub(crate) fn known_verb(method: &Method) -> &'static str {
         "OPTIONS" => "OPTIONS",
         _ => "OTHER",
     }
+}
+
+/// The answer to a call of an rpc that the contract does not have.
+pub(crate) fn no_rpc() -> Problem {
+    Problem::new(
+        StatusCode::NOT_IMPLEMENTED,
+        "RPC_NOT_FOUND",
+        "the contract has no such rpc",
+    )
 }

@@ -5,12 +5,16 @@ use base64::{
     alphabet::STANDARD,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use prost::Message as _;
 use tonic::Code;
 use tonic_types::pb;
 
+const GRPC_STATUS: &str = "grpc-status";
+const GRPC_MESSAGE: &str = "grpc-message";
 const DETAILS: &str = "grpc-status-details-bin";
+/// What tonic's server says where the deadline of a call has passed.
+const TIMEOUT_EXPIRED: &[u8] = b"Timeout expired";
 /// Padded or not: gRPC libraries differ.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
@@ -58,11 +62,16 @@ impl Status {
 
     /// Reads trailers, or headers of an answer that has nothing else; `None` where the call went well or they say nothing.
     pub(crate) fn read(trailers: &HeaderMap) -> Option<Self> {
-        let code = Code::from_bytes(trailers.get("grpc-status")?.as_bytes());
+        let code = Code::from_bytes(trailers.get(GRPC_STATUS)?.as_bytes());
         if code == Code::Ok {
             return None;
         }
-        let message = trailers.get("grpc-message");
+        let message = trailers.get(GRPC_MESSAGE);
+        let timed_out = code == Code::Cancelled
+            && message.is_some_and(|message| percent_decode(message.as_bytes()).as_bytes() == TIMEOUT_EXPIRED);
+        if timed_out {
+            return Some(Self::deadline_exceeded());
+        }
         let status = trailers
             .get(DETAILS)
             .and_then(|value| BASE64.decode(value).ok())
@@ -75,6 +84,37 @@ impl Status {
             details: status.map(|status| status.details).unwrap_or_default(),
             from_upstream: true,
         })
+    }
+
+    /// tonic's servers say CANCELLED where the time of a call is over; to everybody else that is DEADLINE_EXCEEDED.
+    pub(crate) fn mend(trailers: &mut HeaderMap) {
+        let is = |name: &str, text: &[u8]| {
+            let value = trailers.get(name);
+            value.is_some_and(|value| percent_decode(value.as_bytes()).as_bytes() == text)
+        };
+        if is(GRPC_STATUS, b"1") && is(GRPC_MESSAGE, TIMEOUT_EXPIRED) {
+            trailers.insert(GRPC_STATUS, HeaderValue::from_static("4"));
+        }
+    }
+
+    /// The status as trailers.
+    pub(crate) fn trailers(&self) -> HeaderMap {
+        let mut trailers = HeaderMap::with_capacity(3);
+        trailers.insert(GRPC_STATUS, (self.code as i32).into());
+        if let Ok(message) = HeaderValue::try_from(percent_encode(&self.message)) {
+            trailers.insert(GRPC_MESSAGE, message);
+        }
+        if !self.details.is_empty() {
+            let status = pb::Status {
+                code: self.code as i32,
+                message: self.message.clone(),
+                details: self.details.clone(),
+            };
+            if let Ok(details) = HeaderValue::try_from(BASE64.encode(status.encode_to_vec())) {
+                trailers.insert(DETAILS, details);
+            }
+        }
+        trailers
     }
 
     /// What an HTTP status means where a proxy answered instead of a gRPC server.
@@ -116,6 +156,18 @@ pub(crate) fn http_status(code: Code) -> StatusCode {
         Code::DeadlineExceeded => 504,
     };
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// `grpc-message` holds printable ASCII; the rest is escaped.
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' => encoded.push(byte.into()),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
 }
 
 /// `grpc-message` is percent-encoded; escapes that are none stay as they are.

@@ -19,7 +19,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-pub(crate) use call::{Outgoing, Reply};
+pub(crate) use call::{Outgoing, Receiving, Reply};
 pub use directory::{Directory, Target};
 use endpoint::Endpoint;
 pub(crate) use frame::{FRAME_HEADER_BYTES, frame, open_frame};
