@@ -144,9 +144,11 @@ impl<'r> Run<'r> {
             .resize(base + message.fields.len().div_ceil(64), 0);
         self.cursor.open_object()?;
         let mut first = true;
+        let mut next = 0;
         while let Some(key) = self.cursor.key(&mut first)? {
-            match message.field_named(&key) {
+            match message.field_after(next, &key) {
                 Some(index) => {
+                    next = index + 1;
                     let field = message.field(index);
                     self.member(message, index, base, bound, depth)
                         .map_err(|error| error.in_field(&field.json_name))?;

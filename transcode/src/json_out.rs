@@ -1,5 +1,6 @@
 //! Protobuf wire bytes to JSON.
 
+mod ordered;
 mod repeated;
 mod scalar;
 mod wkt;
@@ -39,6 +40,8 @@ impl Default for PrintOptions {
 pub struct Printer {
     slots: Vec<Slot>,
     options: PrintOptions,
+    /// Set once a record came out of order: the rest of the document is not tried in one pass.
+    unordered: bool,
 }
 
 /// Where the records of one field stand.
@@ -57,8 +60,8 @@ impl Printer {
     /// A printer that makes other choices than the default ones.
     pub fn new(options: PrintOptions) -> Self {
         Self {
-            slots: Vec::new(),
             options,
+            ..Self::default()
         }
     }
 
@@ -74,6 +77,7 @@ impl Printer {
         out: &mut Vec<u8>,
     ) -> Result<()> {
         self.slots.clear();
+        self.unordered = false;
         self.nested(schema, id, wire, out, 0)
     }
 
@@ -87,6 +91,7 @@ impl Printer {
         out: &mut Vec<u8>,
     ) -> Result<()> {
         self.slots.clear();
+        self.unordered = false;
         let message = schema.message(id);
         let field = message.field(index);
         self.find(message, wire)?;
@@ -134,6 +139,14 @@ impl Printer {
         depth: u32,
         mut first: bool,
     ) -> Result<()> {
+        if !self.unordered {
+            let start = out.len();
+            if self.ordered(schema, message, wire, out, depth, first)? {
+                return Ok(());
+            }
+            self.unordered = true;
+            out.truncate(start);
+        }
         let base = self.slots.len();
         self.find(message, wire)?;
         for (index, field) in message.fields.iter().enumerate() {
@@ -141,16 +154,7 @@ impl Printer {
             if slot.count == 0 && (field.quiet || !self.options.defaults) {
                 continue;
             }
-            if !first {
-                out.push(b',');
-            }
-            first = false;
-            if self.options.proto_names {
-                text::put_string(out, &field.name);
-                out.push(b':');
-            } else {
-                out.extend_from_slice(field.label.as_bytes());
-            }
+            self.label(field, &mut first, out);
             if slot.count == 0 {
                 self.zero(schema, field, out)?;
             } else {
@@ -159,6 +163,19 @@ impl Printer {
         }
         self.slots.truncate(base);
         Ok(())
+    }
+
+    /// A member's name, with the comma before it and the colon after it.
+    #[inline]
+    fn label(&self, field: &Field, first: &mut bool, out: &mut Vec<u8>) {
+        if self.options.proto_names {
+            repeated::comma(out, first);
+            text::put_string(out, &field.name);
+            out.push(b':');
+        } else {
+            out.extend_from_slice(&field.label.as_bytes()[usize::from(*first)..]);
+            *first = false;
+        }
     }
 
     /// Pushes a slot for each field of the message.

@@ -95,7 +95,7 @@ pub(crate) struct Field {
     pub(crate) number: u32,
     pub(crate) name: Box<str>,
     pub(crate) json_name: Box<str>,
-    /// `"jsonName":`, ready to be written.
+    /// `,"jsonName":`, ready to be written; the first member of an object leaves out the comma.
     pub(crate) label: Box<str>,
     pub(crate) kind: Kind,
     pub(crate) shape: Shape,
@@ -171,6 +171,15 @@ impl Message {
     #[inline]
     pub(crate) fn field_named(&self, name: &str) -> Option<u16> {
         self.by_name.get(name).copied()
+    }
+
+    /// As [`Self::field_named`]; looks at the field `next` first, since most JSON follows the order of the contract.
+    #[inline]
+    pub(crate) fn field_after(&self, next: u16, name: &str) -> Option<u16> {
+        match self.fields.get(usize::from(next)) {
+            Some(field) if *field.json_name == *name => Some(next),
+            _ => self.field_named(name),
+        }
     }
 
     #[inline]

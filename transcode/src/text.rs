@@ -18,22 +18,44 @@ const ESCAPES: [u8; 256] = {
     table
 };
 
+/// Length of the start of `bytes` that needs no escape in JSON: no quote, backslash or control character.
+///
+/// Eight bytes at a time: a byte below `n` (at most 0x80) borrows from its top bit when `n` is subtracted.
+#[inline]
+pub(crate) fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const TOPS: u64 = ONES << 7;
+    let (words, _) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word;
+        let quote = below(word ^ (ONES * b'"' as u64), 1);
+        let backslash = below(word ^ (ONES * b'\\' as u64), 1);
+        let found = (below(word, 0x20) | quote | backslash) & TOPS;
+        if found != 0 {
+            return index * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let rest = words.len() * 8;
+    let plain = bytes[rest..]
+        .iter()
+        .take_while(|byte| ESCAPES[usize::from(**byte)] == 0);
+    rest + plain.count()
+}
+
 /// Writes a JSON string with its quotes.
 #[inline]
 pub(crate) fn put_string(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len() + 2);
     out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut start = 0;
-    for (index, &byte) in bytes.iter().enumerate() {
-        let escape = ESCAPES[byte as usize];
-        if escape != 0 {
-            out.extend_from_slice(&bytes[start..index]);
-            put_escape(out, byte, escape);
-            start = index + 1;
-        }
+    let mut rest = text.as_bytes();
+    loop {
+        let (plain, tail) = rest.split_at(plain_length(rest));
+        out.extend_from_slice(plain);
+        let [byte, tail @ ..] = tail else { break };
+        put_escape(out, *byte, ESCAPES[usize::from(*byte)]);
+        rest = tail;
     }
-    out.extend_from_slice(&bytes[start..]);
     out.push(b'"');
 }
 
@@ -114,6 +136,26 @@ mod tests {
             ("ä€🦀\u{2028}", "\"ä€🦀\u{2028}\""),
         ] {
             assert_eq!(written(|out| put_string(out, text)), json);
+        }
+    }
+
+    #[test]
+    fn plain_text_ends_at_the_first_byte_that_needs_an_escape() {
+        for length in 0..40 {
+            let mut text = vec![b'~'; length];
+            assert_eq!(plain_length(&text), length);
+            for at in 0..length {
+                for byte in 0..=255u8 {
+                    text[at] = byte;
+                    let special = byte < 0x20 || byte == b'"' || byte == b'\\';
+                    assert_eq!(
+                        plain_length(&text),
+                        if special { at } else { length },
+                        "{byte}"
+                    );
+                }
+                text[at] = 0xff;
+            }
         }
     }
 

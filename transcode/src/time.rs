@@ -30,17 +30,19 @@ pub(crate) fn put_timestamp(out: &mut Vec<u8>, time: Time) -> bool {
         time.seconds.rem_euclid(SECONDS_PER_DAY),
     );
     let (year, month, day) = civil(days);
-    put_digits(out, year, 4);
-    for (mark, value) in [
-        (b'-', month),
-        (b'-', day),
-        (b'T', second / 3_600),
-        (b':', second / 60 % 60),
-        (b':', second % 60),
-    ] {
-        out.push(mark);
-        put_digits(out, value, 2);
-    }
+    let mut text = *b"0000-00-00T00:00:00";
+    let mut pair = |at: usize, value: i64| {
+        text[at] += (value / 10) as u8;
+        text[at + 1] += (value % 10) as u8;
+    };
+    pair(0, year / 100);
+    pair(2, year % 100);
+    pair(5, month);
+    pair(8, day);
+    pair(11, second / 3_600);
+    pair(14, second / 60 % 60);
+    pair(17, second % 60);
+    out.extend_from_slice(&text);
     put_fraction(out, time.nanos);
     out.push(b'Z');
     true
@@ -123,10 +125,16 @@ pub(crate) fn duration(text: &str) -> Option<Time> {
     })
 }
 
-fn put_digits(out: &mut Vec<u8>, value: i64, width: u32) {
-    for power in (0..width).rev() {
-        out.push(b'0' + (value / 10i64.pow(power) % 10) as u8);
+/// The last `width` digits.
+fn put_digits(out: &mut Vec<u8>, value: u32, width: usize) {
+    let mut digits = [b'0'; 9];
+    let digits = &mut digits[..width];
+    let mut rest = value;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
     }
+    out.extend_from_slice(digits);
 }
 
 fn put_fraction(out: &mut Vec<u8>, nanos: i32) {
@@ -137,7 +145,7 @@ fn put_fraction(out: &mut Vec<u8>, nanos: i32) {
         nanos => (nanos, 9),
     };
     out.push(b'.');
-    put_digits(out, i64::from(value), width);
+    put_digits(out, value.unsigned_abs(), width);
 }
 
 fn digits(rest: &mut &[u8], width: usize) -> Option<i64> {

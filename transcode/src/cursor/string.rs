@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Cursor, Result};
+use crate::text;
 
 impl<'a> Cursor<'a> {
     /// The string that stands next; borrowed where it has no escapes.
@@ -116,7 +117,6 @@ impl<'a> Cursor<'a> {
 /// Where the plain part of a string ends, and the byte that ends it.
 #[inline]
 fn stop(bytes: &[u8]) -> Option<(usize, u8)> {
-    let stops = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
-    let length = bytes.iter().position(stops)?;
-    Some((length, bytes[length]))
+    let length = text::plain_length(bytes);
+    Some((length, *bytes.get(length)?))
 }

@@ -18,30 +18,43 @@ impl Printer {
     ) -> Result<()> {
         let mut records = Records::new(wire);
         let mut first = true;
+        while let Some((number, raw)) = records.next()? {
+            if number == field.number {
+                self.element(schema, field, raw, out, depth, &mut first)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One record of a list: an element, or many of them packed.
+    pub(super) fn element(
+        &mut self,
+        schema: &Schema,
+        field: &Field,
+        raw: Raw<'_>,
+        out: &mut Vec<u8>,
+        depth: u32,
+        first: &mut bool,
+    ) -> Result<()> {
         let packable = !matches!(
             field.kind,
             Kind::String | Kind::Bytes | Kind::Message(_) | Kind::Group(_)
         );
-        while let Some((number, raw)) = records.next()? {
-            if number != field.number {
-                continue;
+        match raw {
+            Raw::Bytes(bytes) if packable => {
+                let mut packed = Records::new(bytes);
+                while packed.position() < bytes.len() {
+                    comma(out, first);
+                    let raw = scalar::packed(field.kind, &mut packed)?;
+                    self.scalar(schema, field.kind, raw, out)?;
+                }
+                Ok(())
             }
-            match raw {
-                Raw::Bytes(bytes) if packable => {
-                    let mut packed = Records::new(bytes);
-                    while packed.position() < bytes.len() {
-                        comma(out, &mut first);
-                        let raw = scalar::packed(field.kind, &mut packed)?;
-                        self.scalar(schema, field.kind, raw, out)?;
-                    }
-                }
-                raw => {
-                    comma(out, &mut first);
-                    self.single(schema, field.kind, raw, out, depth)?;
-                }
+            raw => {
+                comma(out, first);
+                self.single(schema, field.kind, raw, out, depth)
             }
         }
-        Ok(())
     }
 
     pub(super) fn map(
@@ -52,32 +65,43 @@ impl Printer {
         out: &mut Vec<u8>,
         depth: u32,
     ) -> Result<()> {
-        let Kind::Message(entry) = field.kind else {
-            return Err(OutputError::Malformed("map"));
-        };
-        let [key_field, value_field] = &schema.message(entry).fields[..] else {
-            return Err(OutputError::Malformed("map"));
-        };
         let mut records = Records::new(wire);
         let mut first = true;
         while let Some((number, raw)) = records.next()? {
-            if number != field.number {
-                continue;
-            }
-            let Raw::Bytes(entry) = raw else {
-                return Err(OutputError::Malformed("map entry"));
-            };
-            let (key, value) = key_and_value(entry)?;
-            comma(out, &mut first);
-            self.key(schema, key_field.kind, key, out)?;
-            out.push(b':');
-            match (value, value_field.kind) {
-                (Some(raw), kind) => self.single(schema, kind, raw, out, depth + 1)?,
-                (None, Kind::Message(id)) => self.nested(schema, id, &[], out, depth + 2)?,
-                (None, _) => self.zero(schema, value_field, out)?,
+            if number == field.number {
+                self.entry(schema, field, raw, out, depth, &mut first)?;
             }
         }
         Ok(())
+    }
+
+    /// One record of a map.
+    pub(super) fn entry(
+        &mut self,
+        schema: &Schema,
+        field: &Field,
+        raw: Raw<'_>,
+        out: &mut Vec<u8>,
+        depth: u32,
+        first: &mut bool,
+    ) -> Result<()> {
+        let Kind::Message(entry) = field.kind else {
+            return Err(OutputError::Malformed("map"));
+        };
+        let ([key_field, value_field], Raw::Bytes(entry)) =
+            (&schema.message(entry).fields[..], raw)
+        else {
+            return Err(OutputError::Malformed("map entry"));
+        };
+        let (key, value) = key_and_value(entry)?;
+        comma(out, first);
+        self.key(schema, key_field.kind, key, out)?;
+        out.push(b':');
+        match (value, value_field.kind) {
+            (Some(raw), kind) => self.single(schema, kind, raw, out, depth + 1),
+            (None, Kind::Message(id)) => self.nested(schema, id, &[], out, depth + 2),
+            (None, _) => self.zero(schema, value_field, out),
+        }
     }
 }
 

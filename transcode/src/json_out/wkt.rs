@@ -159,6 +159,9 @@ fn put_mask(wire: &[u8], out: &mut Vec<u8>) -> Result<()> {
     let mut records = Records::new(wire);
     while let Some((number, raw)) = records.next()? {
         if let (1, Raw::Bytes(path)) = (number, raw) {
+            if path.is_empty() {
+                continue; // It names nothing, and would not be read again.
+            }
             comma(out, &mut first);
             let path = wire::utf8(path)?;
             let plain = path

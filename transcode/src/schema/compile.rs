@@ -161,9 +161,9 @@ impl Compiler {
     }
 }
 
-/// `"name":`
+/// `,"name":`
 fn label(name: &str) -> Box<str> {
-    let mut label = Vec::new();
+    let mut label = vec![b','];
     text::put_string(&mut label, name);
     label.push(b':');
     String::from_utf8(label).expect("made from a string").into()

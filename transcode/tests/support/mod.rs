@@ -147,10 +147,10 @@ pub(crate) fn equal(a: &DynamicMessage, b: &DynamicMessage) -> bool {
 
     let descriptor = a.descriptor();
     let mut fields = descriptor.fields();
-    fields.all(|field| {
-        let presence = field.supports_presence();
-        (!presence || a.has_field(&field) == b.has_field(&field))
-            && equal_value(&a.get_field(&field), &b.get_field(&field))
+    fields.all(|field| match (a.has_field(&field), b.has_field(&field)) {
+        (false, false) => true,
+        (one, other) if one != other && field.supports_presence() => false,
+        _ => equal_value(&a.get_field(&field), &b.get_field(&field)),
     })
 }
 
