@@ -1,21 +1,28 @@
 //! Hands events of the publisher's archive to a consumer once more, as an operator asks.
 
+use sea_orm::{ConnectionTrait, Statement};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use uuid::Uuid;
+
 use super::{
     archive::Wanted,
     attempt::{Attempts, Outcome},
     read,
     registry::Entry,
 };
-use crate::db::Db;
-
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use crate::{
+    db::{Db, Error},
+    status,
+};
 
 /// What a replay came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Replayed {
     pub(crate) events: i64,
+    /// Those that it had not handled before.
+    pub(crate) handled: i64,
     pub(crate) dead_letters: i64,
 }
 
@@ -52,8 +59,13 @@ pub(crate) async fn replay(
                 continue;
             };
             replayed.events += 1;
-            if attempts.settle(&event).await == Outcome::DeadLetter {
-                replayed.dead_letters += 1;
+            let is_known = is_handled(db, durable, event.delivery.event_id).await;
+            if is_known.map_err(|error| status::from_error(&error))? {
+                continue;
+            }
+            match attempts.settle(&event).await {
+                Outcome::Handled => replayed.handled += 1,
+                _ => replayed.dead_letters += 1,
             }
         }
         if page.next_position <= position {
@@ -61,4 +73,17 @@ pub(crate) async fn replay(
         }
         position = page.next_position;
     }
+}
+
+/// Whether the consumer's inbox has the event.
+async fn is_handled(db: &Db, consumer: &str, event_id: Uuid) -> Result<bool, Error> {
+    let connection = db.read();
+    let found = connection
+        .query_one_raw(Statement::from_sql_and_values(
+            connection.get_database_backend(),
+            "SELECT 1 AS found FROM inbox WHERE consumer = $1 AND event_id = $2",
+            [consumer.into(), event_id.into()],
+        ))
+        .await?;
+    Ok(found.is_some())
 }

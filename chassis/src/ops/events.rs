@@ -43,7 +43,7 @@ pub(super) async fn replay(
         .map_err(|status| Error::Unavailable(status.message().to_owned()))?;
     Ok(pb::ReplayEventsResponse {
         events: replayed.events,
+        handled: replayed.handled,
         dead_letters: replayed.dead_letters,
-        ..Default::default()
     })
 }
