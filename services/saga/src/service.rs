@@ -5,7 +5,7 @@ use contracts::caravan::saga::v1::saga_service_server::SagaServiceServer;
 
 use crate::{
     config::Config,
-    engine::{Engine, Settings},
+    engine::{Engine, Retention, Settings},
     events::triggers::Triggers,
     participants::Participants,
     registry::Registry,
@@ -24,6 +24,10 @@ pub async fn service(config: Config, kit: Kit) -> anyhow::Result<Service> {
     let settings = Settings {
         lease: config.lease,
         concurrency: config.concurrency,
+        retention: Retention {
+            data: config.data_retention,
+            saga: config.retention,
+        },
     };
     let engine = Engine::new(db, registry, participants, settings);
     let triggers = Triggers::new(

@@ -23,6 +23,7 @@ mod settle;
 
 pub use advance::{Advance, Order};
 pub use intervene::{MAX_SIGNAL_BYTES, MAX_SIGNALS, Refused, Signal};
+pub use items::{blank as blank_items, count as item_count};
 pub use run::{ItemRun, Progress, Run, StepRun, Unit};
 
 /// Where a saga stands.
@@ -184,6 +185,12 @@ impl Saga {
         }
         Ok(())
     }
+}
+
+/// Below the id of every saga that began at this time or later: ids begin with their time in milliseconds.
+pub fn first_id(at: Micros) -> Uuid {
+    let millis = u64::try_from(at.div_euclid(1_000)).unwrap_or(0);
+    Uuid::from_u128(u128::from(millis) << 80)
 }
 
 /// Reads the encoded message of a kind.

@@ -219,10 +219,15 @@ impl Drive {
     }
 
     fn settle(&mut self, outcome: Outcome, transitions: &mut Vec<Transition>) {
-        transitions.extend(
-            self.saga
-                .settle(outcome, clock::now_us(), chassis::backoff::chance()),
-        );
+        let now = clock::now_us();
+        let settled = self.saga.settle(outcome, now, chassis::backoff::chance());
+        if let Some(transition) = settled {
+            self.engine
+                .shared
+                .metrics
+                .settled(&self.saga, &transition, now);
+            transitions.push(transition);
+        }
     }
 
     /// Stores what happened together with what follows, and answers the calls to make.

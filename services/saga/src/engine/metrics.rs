@@ -6,13 +6,22 @@ use std::{
     time::Duration,
 };
 
-use chassis::telemetry::meter;
+use chassis::{clock, telemetry::meter};
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Histogram, UpDownCounter},
+    metrics::{Counter, Histogram, Meter, UpDownCounter},
 };
 
-use crate::domain::{definition::Call, outcome::Refusal, saga::Saga, transition::Transition};
+use crate::{
+    domain::{
+        Micros,
+        definition::Call,
+        outcome::Refusal,
+        saga::Saga,
+        transition::{Operation, Sequel, Transition},
+    },
+    store::{due::Open, entity::saga::State},
+};
 
 pub(super) struct Metrics {
     started: Counter<u64>,
@@ -21,27 +30,16 @@ pub(super) struct Metrics {
     calls: Histogram<f64>,
     takeovers: Counter<u64>,
     lost: Counter<u64>,
-    parked: Arc<Mutex<BTreeMap<String, i64>>>,
+    retries: Counter<u64>,
+    steps: Histogram<f64>,
+    open: Counts,
 }
 
 impl Metrics {
     pub(super) fn new() -> Self {
         let meter = meter();
-        let parked = Arc::new(Mutex::new(BTreeMap::<String, i64>::new()));
-        let counted = Arc::clone(&parked);
-        meter
-            .i64_observable_gauge("saga_parked")
-            .with_description("Sagas that wait for an operator, by definition")
-            .with_callback(move |gauge| {
-                for (definition, count) in counted
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .iter()
-                {
-                    gauge.observe(*count, &[KeyValue::new("definition", definition.clone())]);
-                }
-            })
-            .build();
+        let open = Arc::default();
+        observe(&meter, &open);
         Self {
             started: meter
                 .u64_counter("saga_started")
@@ -70,7 +68,20 @@ impl Metrics {
                 .u64_counter("saga_leases_lost")
                 .with_description("Sagas that this process had to let go")
                 .build(),
-            parked,
+            retries: meter
+                .u64_counter("saga_retries")
+                .with_description(
+                    "Attempts of steps that failed and are made again, by definition and step",
+                )
+                .build(),
+            steps: meter
+                .f64_histogram("saga_step_duration")
+                .with_unit("s")
+                .with_description(
+                    "Time from a step's first attempt to its success, by definition and step",
+                )
+                .build(),
+            open,
         }
     }
 
@@ -123,13 +134,107 @@ impl Metrics {
         self.lost.add(1, &[]);
     }
 
-    pub(super) fn parked(&self, counts: Vec<(String, i64)>) {
-        let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
-        for count in parked.values_mut() {
+    /// Notes retries and steps that were done.
+    pub(super) fn settled(&self, saga: &Saga, transition: &Transition, now: Micros) {
+        let labels = |step: usize| {
+            let definition = saga.definition();
+            [
+                KeyValue::new("definition", definition.name.clone()),
+                KeyValue::new("step", definition.steps[step].name.to_string()),
+            ]
+        };
+        match transition {
+            Transition::Failed {
+                step,
+                sequel: Sequel::Again { .. },
+                ..
+            } => self.retries.add(1, &labels(*step)),
+            Transition::Answered {
+                step,
+                item,
+                operation: Operation::Action,
+                ..
+            } => {
+                let mut units = saga.steps()[*step].units();
+                let unit = units.find(|unit| unit.item == *item);
+                if let Some(since) = unit.and_then(|unit| unit.action.since) {
+                    let took = Duration::from_micros(u64::try_from(now - since).unwrap_or(0));
+                    self.steps.record(took.as_secs_f64(), &labels(*step));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What has not ended, as the database counts it.
+    pub(super) fn open(&self, counted: Vec<Open>) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is gone shows as none, not as what it was.
+        for (count, _) in open.values_mut() {
             *count = 0;
         }
-        parked.extend(counts);
+        for counted in counted {
+            let state = match counted.state {
+                State::Compensating => "compensating",
+                State::Parked => "parked",
+                _ => "running",
+            };
+            let of = (counted.definition, state);
+            open.insert(of, (counted.sagas, counted.oldest));
+        }
     }
+}
+
+type Counts = Arc<Mutex<BTreeMap<(String, &'static str), (i64, Micros)>>>;
+
+fn observe(meter: &Meter, open: &Counts) {
+    let labels = |(definition, state): &(String, &'static str)| {
+        [
+            KeyValue::new("definition", definition.clone()),
+            KeyValue::new("state", *state),
+        ]
+    };
+    let counted = Arc::clone(open);
+    meter
+        .i64_observable_gauge("saga_open")
+        .with_description("Sagas that have not ended, of all replicas, by definition and state")
+        .with_callback(move |gauge| {
+            let counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
+            for (of, (count, _)) in counted.iter() {
+                gauge.observe(*count, &labels(of));
+            }
+        })
+        .build();
+    let counted = Arc::clone(open);
+    meter
+        .f64_observable_gauge("saga_oldest_age")
+        .with_unit("s")
+        .with_description(
+            "Time since the oldest saga began that has not ended, by definition and state",
+        )
+        .with_callback(move |gauge| {
+            let counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
+            for (of, (count, oldest)) in counted.iter() {
+                let age = clock::now_us().saturating_sub(*oldest).max(0);
+                let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
+                let age = if *count == 0 { 0.0 } else { age.as_secs_f64() };
+                gauge.observe(age, &labels(of));
+            }
+        })
+        .build();
+    let counted = Arc::clone(open);
+    meter
+        .i64_observable_gauge("saga_parked")
+        .with_description("Sagas that wait for an operator, by definition")
+        .with_callback(move |gauge| {
+            let counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
+            for ((definition, state), (count, _)) in counted.iter() {
+                if *state == "parked" {
+                    gauge.observe(*count, &[KeyValue::new("definition", definition.clone())]);
+                }
+            }
+        })
+        .build();
 }
 
 struct Gauge {

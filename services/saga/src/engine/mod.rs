@@ -28,11 +28,13 @@ mod keeper;
 mod load;
 mod metrics;
 mod places;
+mod retention;
 mod schedule;
 mod start;
 
 pub use intervene::Intervention;
 pub(crate) use load::{fingerprint, input_descriptor, read_input};
+pub use retention::Retention;
 pub use start::Beginning;
 
 use keeper::Keeper;
@@ -52,6 +54,8 @@ pub struct Settings {
     pub lease: Duration,
     /// Sagas that are worked on at a time.
     pub concurrency: u32,
+    /// How long sagas are kept after their end.
+    pub retention: Retention,
 }
 
 /// The engine. Cheap to clone.

@@ -4,11 +4,10 @@ use chassis::{Call, clock, page::Page};
 use contracts::caravan::saga::v1 as pb;
 
 use prost_types::{Duration, Timestamp};
-use uuid::Uuid;
 
 use super::{Rpc, convert};
 use crate::{
-    domain::Micros,
+    domain::{Micros, saga::first_id},
     error::Error,
     store::sagas::{self, Filter},
 };
@@ -47,12 +46,6 @@ pub(super) async fn handle(
     })
 }
 
-/// Below every id that was given at this time or later: ids begin with their time in milliseconds.
-fn first_id(at: Micros) -> Uuid {
-    let millis = u64::try_from(at.div_euclid(1_000)).unwrap_or(0);
-    Uuid::from_u128(u128::from(millis) << 80)
-}
-
 fn micros(field: &str, time: Timestamp) -> Result<Micros, Error> {
     let micros = time.seconds.checked_mul(1_000_000);
     micros
@@ -69,6 +62,8 @@ fn before_now(age: Duration) -> Result<Micros, Error> {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]

@@ -87,20 +87,45 @@ pub async fn renew(
     Ok(renewed.rows_affected == 1)
 }
 
-/// How many sagas are parked, by definition.
+/// How many sagas have not ended, by definition and state, and when the first of each began.
 ///
 /// # Errors
 /// The database's own.
-pub async fn parked(db: &impl ConnectionTrait) -> Result<Vec<(String, i64)>, Error> {
-    let rows = Entity::find()
+pub async fn open(db: &impl ConnectionTrait) -> Result<Vec<Open>, Error> {
+    let rows: Vec<(String, State, i64, i64)> = Entity::find()
         .select_only()
         .column(Column::Definition)
+        .column(Column::State)
         .column_as(Column::Id.count(), "sagas")
-        .filter(Column::State.eq(State::Parked))
+        .column_as(Column::CreatedAtUs.min(), "oldest")
+        .filter(Column::State.is_in([State::Running, State::Compensating, State::Parked]))
+        // Says so in the words of the partial index.
         .filter(Column::State.ne(State::Completed))
         .group_by(Column::Definition)
+        .group_by(Column::State)
         .into_tuple()
         .all(db)
         .await?;
-    Ok(rows)
+    let open = rows
+        .into_iter()
+        .map(|(definition, state, sagas, oldest)| Open {
+            definition,
+            state,
+            sagas,
+            oldest,
+        });
+    Ok(open.collect())
+}
+
+/// The sagas of a definition that are in a state.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// The definition's name.
+    pub definition: String,
+    /// The state.
+    pub state: State,
+    /// How many.
+    pub sagas: i64,
+    /// When the first of them began. Microseconds since 1970.
+    pub oldest: Micros,
 }

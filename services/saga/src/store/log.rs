@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::entity::record::{Column, Entity, Kind, Model};
 use crate::domain::{
     definition::Definition,
+    saga,
     transition::{Failure, Operation, RESOLVED, Sequel, Transition, Verdict},
 };
 
@@ -82,7 +83,7 @@ pub fn transition(row: &Model, definition: &Definition) -> Result<Transition, Er
         Kind::Skipped => Transition::Skipped { step: step()? },
         Kind::Fanned => Transition::Fanned {
             step: step()?,
-            items: reply().ok_or_else(corrupt)?,
+            items: reply().unwrap_or_else(|| saga::blank_items(attempt as usize).into()),
         },
         Kind::Awaited => Transition::Awaited {
             step: step()?,

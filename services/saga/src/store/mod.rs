@@ -7,4 +7,5 @@ pub mod entity;
 pub mod log;
 pub mod migrations;
 pub mod records;
+pub mod retention;
 pub mod sagas;

@@ -11,6 +11,7 @@ use super::{
 use crate::domain::{
     Micros,
     definition::Definition,
+    saga,
     transition::{Failure, Operation, Sequel, Transition, Verdict},
 };
 
@@ -84,6 +85,7 @@ fn row(writing: Writing, number: i32, definition: &Definition, transition: &Tran
         Transition::Skipped { step } => row.at(Kind::Skipped, *step, None),
         Transition::Fanned { step, items } => {
             row.at(Kind::Fanned, *step, None);
+            row.attempt = i32::try_from(saga::item_count(items)).unwrap_or(i32::MAX);
             row.reply = Some(items.to_vec());
         }
         Transition::Awaited { step, until } => {

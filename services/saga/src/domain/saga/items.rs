@@ -38,6 +38,19 @@ pub(super) fn encode(items: &[Value]) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// How many elements [`encode`] wrote.
+pub fn count(mut bytes: &[u8]) -> usize {
+    length(&mut bytes).unwrap_or(0)
+}
+
+/// As many elements of which nothing is known.
+pub fn blank(count: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(count + 4);
+    put_length(count, &mut bytes);
+    bytes.resize(bytes.len() + count, NULL);
+    bytes
+}
+
 /// The elements that [`encode`] wrote.
 ///
 /// # Errors
@@ -189,6 +202,11 @@ mod tests {
         for end in 0..bytes.len() {
             assert!(decode(&bytes[..end]).is_err(), "cut at {end}");
         }
+        assert_eq!(count(&bytes), items.len());
+        assert_eq!(
+            decode(&blank(2)).expect("our own"),
+            [Value::Null, Value::Null]
+        );
         let mut more = bytes;
         more.push(NULL);
         assert!(decode(&more).is_err());
