@@ -40,7 +40,8 @@ where
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build();
-            let ended = runtime.and_then(|runtime| runtime.block_on(make()));
+            // Made within the runtime, whose reactor sockets are registered with.
+            let ended = runtime.and_then(|runtime| runtime.block_on(async { make().await }));
             // Nobody waits where another thread could not be made.
             let _ = sender.send(ended);
         };
