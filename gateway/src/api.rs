@@ -16,7 +16,6 @@ use prost_reflect::{DescriptorPool, MethodDescriptor};
 use transcode::TextTemplate;
 
 use crate::{
-    openapi,
     policy::{Policies, Rules, Subject},
     problem::Problem,
     source::{Contract, DefaultAccess},

@@ -13,7 +13,7 @@ mod exchange;
 pub mod gateway;
 mod headers;
 mod metrics;
-pub mod openapi;
+mod page;
 mod passthrough;
 mod pipeline;
 pub mod policy;

@@ -7,7 +7,7 @@ use crate::{
     answer::Answer,
     api::{Api, Method},
     exchange::Exchange,
-    openapi::Page,
+    page::Page,
     passthrough::{self, Protocol},
     problem::Problem,
     socket,

@@ -1,4 +1,4 @@
-//! What is served about the routes themselves.
+//! Documents about the routes themselves.
 
 use http::{Method, StatusCode};
 

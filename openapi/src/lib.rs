@@ -1,15 +1,14 @@
-//! OpenAPI 3.1 of the routes, made from the descriptors: their comments, options and rules.
+//! OpenAPI 3.1 of a contract's REST side, made from the descriptors: their routes, comments, options and rules.
+//! [`page`] makes a reference page for people of it.
 
 mod comments;
 mod operation;
-mod page;
 mod rules;
 mod schemas;
 
 use std::collections::HashMap;
 
 use comments::Comments;
-pub(crate) use page::Page;
 use prost_reflect::DescriptorPool;
 use schemas::Schemas;
 use serde_json::{Map, Value, json};
