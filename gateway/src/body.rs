@@ -33,17 +33,21 @@ pub(crate) async fn receive(
     match timeout(longest, Limited::new(body, max_bytes).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "BODY_INCOMPLETE",
-            "the body broke off",
-        )),
-        Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "BODY_TIMEOUT",
-            "the body did not come in time",
-        )),
+        Ok(Err(_)) => Err(incomplete()),
+        Err(_) => Err(too_slow()),
     }
+}
+
+/// The client went away in the middle.
+pub(crate) fn incomplete() -> Problem {
+    let detail = "the body broke off";
+    Problem::new(StatusCode::BAD_REQUEST, "BODY_INCOMPLETE", detail)
+}
+
+/// The client takes too long to send it.
+pub(crate) fn too_slow() -> Problem {
+    let detail = "the body did not come in time";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT", detail)
 }
 
 /// `application/json` or `+json`, in UTF-8.

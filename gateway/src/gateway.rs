@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{api::Api, policy::Policies};
 
@@ -22,6 +22,8 @@ pub struct Gateway {
     pub(crate) ignore_unknown_fields: bool,
     requests: AtomicUsize,
     pub(crate) drain: CancellationToken,
+    /// WebSockets, which outlive the requests that they began with.
+    pub(crate) sockets: TaskTracker,
 }
 
 impl Gateway {
@@ -38,6 +40,7 @@ impl Gateway {
             ignore_unknown_fields,
             requests: AtomicUsize::new(0),
             drain,
+            sockets: TaskTracker::new(),
         }
     }
 

@@ -82,7 +82,13 @@ pub async fn serve(
     drop(listener);
     tracing::info!(connections = connections.len(), "draining");
     connections.close();
-    timeout(drain_timeout, connections.wait()).await.is_ok()
+    let ended = async {
+        connections.wait().await;
+        // Only now, since a connection may still become a socket.
+        gateway.sockets.close();
+        gateway.sockets.wait().await;
+    };
+    timeout(drain_timeout, ended).await.is_ok()
 }
 
 fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {

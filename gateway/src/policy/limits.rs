@@ -15,6 +15,8 @@ pub struct Limits {
     pub headers: usize,
     /// Longest time to send the headers, and longest idle time of an HTTP/1.1 connection.
     pub header_timeout: Duration,
+    /// Time between two signs of life on a quiet stream: proxies close what is silent for a minute.
+    pub heartbeat: Duration,
     /// Largest message on a WebSocket, in bytes.
     pub message_bytes: usize,
 }
@@ -27,6 +29,7 @@ impl Default for Limits {
             header_bytes: 32 * 1024,
             headers: 100,
             header_timeout: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(15),
             message_bytes: 4 * 1024 * 1024,
         }
     }

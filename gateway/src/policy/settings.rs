@@ -287,6 +287,7 @@ struct LimitsDocument {
     headers: Option<Text>,
     header_count: Option<Text>,
     header_timeout: Option<Text>,
+    heartbeat: Option<Text>,
     message: Option<Text>,
 }
 
@@ -400,6 +401,7 @@ impl Reader<'_> {
             from.header_timeout.as_ref(),
             duration,
         )?;
+        self.set(&mut limits.heartbeat, from.heartbeat.as_ref(), period)?;
         self.set(&mut limits.message_bytes, from.message.as_ref(), bytes)
     }
 
@@ -498,6 +500,15 @@ fn route_rate(text: &str) -> Result<RouteRate, String> {
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|_| format!("`{text}` is no time like 500ms, 30s or 5m"))
+}
+
+/// A time that timers can repeat.
+fn period(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time.is_zero() {
+        return Err(format!("`{text}` is no time between two things"));
+    }
+    Ok(time)
 }
 
 /// `4096`, `64KiB`, `4MiB`.
