@@ -28,6 +28,8 @@ pub async fn insert(tx: &Tx, session: &Session) -> Result<(), Error> {
         .filter(Column::AccountId.eq(session.account))
         .order_by_desc(Column::RefreshedAtUs)
         .offset(MAX_SESSIONS - 1)
+        // SQLite knows no offset without a limit.
+        .limit(MAX_SESSIONS)
         .into_tuple()
         .all(tx)
         .await?;
