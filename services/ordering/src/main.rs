@@ -10,7 +10,7 @@ use contracts::caravan::ordering::v1::{
 use ordering::{
     SAGAS,
     config::Config,
-    events::{on_account_registered, on_account_updated},
+    events::{on_account_closed, on_account_registered, on_account_updated},
     rpc::Rpc,
     store::migrations::Migrator,
     upstream::{Catalog, Identity},
@@ -31,7 +31,8 @@ fn main() -> ExitCode {
             .ready_when("sagas", sagas.check())
             .task("saga definitions", |stop| sagas.register(stop))
             .consume(on_account_registered::consumer(db.clone()))
-            .consume(on_account_updated::consumer(db))
+            .consume(on_account_updated::consumer(db.clone()))
+            .consume(on_account_closed::consumer(db))
             .serve() // Drains on SIGTERM.
             .await
     })

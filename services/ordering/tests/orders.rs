@@ -4,7 +4,7 @@ mod world;
 
 use alone::{Engine, SagaCall, on_both_engines, reason, violated_fields};
 use contracts::caravan::{
-    identity::v1::{AccountState, AccountUpdated},
+    identity::v1::{AccountClosed, AccountState, AccountUpdated},
     ordering::v1::{self as pb, OrderStatus},
 };
 use tonic::{Code, Request};
@@ -25,6 +25,7 @@ on_both_engines!(
     a_crash_loses_no_order,
     who_waits_is_answered_when_the_service_goes,
     who_waits_is_answered_before_the_deadline,
+    orders_of_a_closed_account_have_no_name,
 );
 
 async fn an_order_has_the_catalogues_price_and_waits(engine: Engine) {
@@ -417,4 +418,35 @@ async fn who_waits_is_answered_before_the_deadline(engine: Engine) {
     request.set_timeout(std::time::Duration::from_secs(2));
     let placed = customer.place_with(request).await.expect("it is placed");
     assert_eq!(placed.status(), OrderStatus::Pending);
+}
+
+async fn orders_of_a_closed_account_have_no_name(engine: Engine) {
+    let Some(world) = World::start(engine).await else {
+        return;
+    };
+    let (ada, bob) = (world.customer().await, world.customer().await);
+    let hers = ada.place(&[("mug", 1)]).await.expect("placed");
+    let his = bob.place(&[("mug", 1)]).await.expect("placed");
+    let closed = AccountClosed {
+        account_id: ada.id.to_string(),
+        version: 2,
+    };
+    world.service.hears(&closed).await;
+    alone::wait::until("ordering has forgotten the name", || async {
+        let order = ada.order(&hers.order_id).await.expect("still there");
+        match order.customer_name.as_str() {
+            "" => Ok(()),
+            name => Err(name.to_owned()),
+        }
+    })
+    .await;
+    let refused = ada
+        .place(&[("mug", 1)])
+        .await
+        .expect("an order all the same");
+    assert_eq!(
+        refused.rejection.expect("rejected").reason,
+        "ACCOUNT_INACTIVE"
+    );
+    assert_eq!(bob.order(&his.order_id).await.expect("his own"), his);
 }

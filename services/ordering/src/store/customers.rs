@@ -3,12 +3,16 @@
 use chassis::db::Error;
 use sea_orm::{
     ActiveValue::Set,
-    ConnectionTrait, EntityTrait, ExprTrait as _,
+    ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait as _, QueryFilter, QuerySelect,
+    QueryTrait,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
 
-use super::entity::customer::{ActiveModel, Column, Entity};
+use super::entity::{
+    customer::{ActiveModel, Column, Entity},
+    order, order_customer,
+};
 use crate::domain::customer::Customer;
 
 /// The copy of an account, where there is one.
@@ -48,6 +52,24 @@ pub async fn remember(
     Entity::insert(row)
         .on_conflict(keep_newest)
         .exec_without_returning(db)
+        .await?;
+    Ok(())
+}
+
+/// Erases the customer's name from all orders.
+///
+/// # Errors
+/// The database's own.
+pub async fn forget_name(db: &impl ConnectionTrait, id: Uuid) -> Result<(), Error> {
+    let orders = order::Entity::find()
+        .select_only()
+        .column(order::Column::Id)
+        .filter(order::Column::CustomerId.eq(id))
+        .into_query();
+    order_customer::Entity::update_many()
+        .col_expr(order_customer::Column::CustomerName, Expr::value(""))
+        .filter(order_customer::Column::OrderId.in_subquery(orders))
+        .exec(db)
         .await?;
     Ok(())
 }
