@@ -405,6 +405,29 @@ fn wire_bytes_in_any_order_and_in_parts_are_one_message() {
 }
 
 #[test]
+fn well_known_messages_and_map_values_come_in_parts_too() {
+    for (wire, json) in [
+        // Value 5 of WellKnown: a list of null, then an empty list; then an unknown field.
+        (
+            &b"\x2a\x0a\x32\x04\x0a\x02\x08\x00\x32\x00\x38\x01"[..],
+            json!([null]),
+        ),
+        // A string ends the run of lists.
+        (
+            b"\x2a\x0a\x32\x04\x0a\x02\x08\x00\x1a\x00\x32\x00"[..].into(),
+            json!([]),
+        ),
+    ] {
+        assert_eq!(print("test.v1.WellKnown", wire)["value"], json);
+    }
+    // Entry 2 of Maps with a value in two parts.
+    let descriptor = POOL.get_message_by_name("test.v1.Maps").expect("a message");
+    let wire = b"\x12\x0b\x08\x01\x12\x02\x18\x05\x12\x03\x72\x01a";
+    let expected = DynamicMessage::decode(descriptor, &wire[..]).expect("wire bytes");
+    assert!(same(&print("test.v1.Maps", wire), &oracle_print(&expected)));
+}
+
+#[test]
 fn malformed_wire_bytes_are_an_error_and_no_panic() {
     let wire = encode(
         "test.v1.All",

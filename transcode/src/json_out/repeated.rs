@@ -1,6 +1,6 @@
 //! Lists and maps to JSON.
 
-use super::{Printer, Result, scalar};
+use super::{Printer, Result, merge, scalar};
 use crate::{
     OutputError, Schema,
     schema::{Field, Kind},
@@ -93,11 +93,15 @@ impl Printer {
         else {
             return Err(OutputError::Malformed("map entry"));
         };
-        let (key, value) = key_and_value(entry)?;
+        let (key, value, parts) = key_and_value(entry)?;
         comma(out, first);
         self.key(schema, key_field.kind, key, out)?;
         out.push(b':');
         match (value, value_field.kind) {
+            (Some(_), Kind::Message(id)) if parts => {
+                let merged = merge(value_field.number, entry)?;
+                self.nested(schema, id, &merged, out, depth + 2)
+            }
             (Some(raw), kind) => self.single(schema, kind, raw, out, depth + 1),
             (None, Kind::Message(id)) => self.nested(schema, id, &[], out, depth + 2),
             (None, _) => self.zero(schema, value_field, out),
@@ -112,16 +116,20 @@ pub(super) fn comma(out: &mut Vec<u8>, first: &mut bool) {
     *first = false;
 }
 
-/// The parts of a map entry.
-pub(super) fn key_and_value(entry: &[u8]) -> Result<(Option<Raw<'_>>, Option<Raw<'_>>)> {
+/// The key and value of a map entry, and whether there are several values: of messages they are parts.
+pub(super) fn key_and_value(entry: &[u8]) -> Result<(Option<Raw<'_>>, Option<Raw<'_>>, bool)> {
     let (mut key, mut value) = (None, None);
     let mut records = Records::new(entry);
+    let mut parts = false;
     while let Some((number, raw)) = records.next()? {
         match number {
             1 => key = Some(raw),
-            2 => value = Some(raw),
+            2 => {
+                parts = value.is_some();
+                value = Some(raw);
+            }
             _ => {}
         }
     }
-    Ok((key, value))
+    Ok((key, value, parts))
 }

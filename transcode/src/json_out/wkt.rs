@@ -1,7 +1,7 @@
 //! Well-known types to JSON.
 
 use super::{
-    Printer, Result,
+    Printer, Result, merge,
     repeated::{comma, key_and_value},
     scalar,
 };
@@ -93,7 +93,7 @@ impl Printer {
             let Raw::Bytes(entry) = raw else {
                 return Err(OutputError::Malformed("map entry"));
             };
-            let (key, value) = key_and_value(entry)?;
+            let (key, value, parts) = key_and_value(entry)?;
             comma(out, &mut first);
             match key {
                 Some(Raw::Bytes(key)) => text::put_string(out, wire::utf8(key)?),
@@ -101,6 +101,9 @@ impl Printer {
             }
             out.push(b':');
             match value {
+                Some(Raw::Bytes(_)) if parts => {
+                    self.json_value(&merge(2, entry)?, out, depth + 2)?;
+                }
                 Some(Raw::Bytes(value)) => self.json_value(value, out, depth + 2)?,
                 _ => out.extend_from_slice(b"null"),
             }
@@ -127,10 +130,27 @@ impl Printer {
         if depth > MAX_DEPTH {
             return Err(OutputError::Malformed("it is nested too deep"));
         }
-        let mut last = None;
+        // Of a message that comes several times in a row: where it first comes and how often.
+        let (mut last, mut first, mut count) = (None, 0, 0);
         let mut records = Records::new(wire);
-        while let Some(record) = records.next()? {
-            last = Some(record);
+        let mut start = 0;
+        while let Some((number, raw)) = records.next()? {
+            // Other numbers are unknown fields.
+            if (1..=6).contains(&number) {
+                if last.is_none_or(|(before, _)| before != number) {
+                    (first, count) = (start, 0);
+                }
+                count += 1;
+                last = Some((number, raw));
+            }
+            start = records.position();
+        }
+        let merged;
+        if let Some((number @ (5 | 6), _)) = last
+            && count > 1
+        {
+            merged = merge(number, &wire[first..])?;
+            last = Some((number, Raw::Bytes(&merged)));
         }
         match last {
             None | Some((1, _)) => out.extend_from_slice(b"null"),
