@@ -16,7 +16,7 @@ use chassis::{
 };
 use contracts::caravan::inventory::v1::StockAdjusted;
 use kit::{Engine, Nats, wait::until};
-use support::{add, database, number, value};
+use support::{add, copy, database, number, value};
 use tokio_util::sync::CancellationToken;
 
 /// A failure with the code that a test chose.
@@ -431,19 +431,6 @@ async fn a_stream_that_lost_its_end_is_completed_and_no_consumer_skips() {
     mesh.consume(&db, auditing(&db));
     reaches(&db, "audit-mug", 20).await;
     assert_eq!(value(&db, "mug").await, 20);
-}
-
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("readable") {
-        let entry = entry.expect("readable");
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("copied");
-        }
-    }
 }
 
 /// Puts the consumers' folders (`obs`) of one store over those of another.

@@ -1,5 +1,9 @@
 //! A small service of the tests' own: one table of counters.
 
+pub(crate) mod mesh;
+
+use std::path::Path;
+
 use chassis::db::{Db, Error, Tx};
 use kit::{DatabaseUrl, Engine, database_url};
 use sea_orm::{ConnectionTrait, Statement};
@@ -75,4 +79,18 @@ pub(crate) async fn number(db: &Db, sql: &str, values: impl IntoIterator<Item = 
         .await
         .expect("the query works");
     row.map_or(0, |row| row.try_get("", "n").expect("a number"))
+}
+
+/// Copies a folder with all that is in it over another one.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("readable") {
+        let entry = entry.expect("readable");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("copied");
+        }
+    }
 }
