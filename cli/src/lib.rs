@@ -1,7 +1,7 @@
 //! The `caravan` command: a local mesh of real processes, started, watched, inspected and stopped.
 //!
-//! [`mesh`] holds what a mesh is (its processes, home, supervision), [`logs`] what its processes say, [`shop`] what is done
-//! through its gateway, [`command`] one file for each subcommand.
+//! [`mesh`] holds what a mesh is (its processes, home, supervision), [`logs`] what its processes say, [`shop`] and [`saga`]
+//! what is done through its gateway, [`command`] one file for each subcommand.
 
 #![cfg_attr(
     test,
@@ -17,6 +17,7 @@ pub mod command;
 pub mod http;
 pub mod logs;
 pub mod mesh;
+pub mod saga;
 pub mod shop;
 
 /// Runs the command that the process arguments name. A failure is one line on stderr and exit code 1.

@@ -9,6 +9,7 @@ pub mod detach;
 pub mod down;
 pub mod logs;
 pub mod report;
+pub mod saga;
 pub mod status;
 pub mod stop;
 pub mod token;
@@ -35,6 +36,8 @@ enum Command {
     Status(status::Args),
     /// Shows what the processes said.
     Logs(logs::Args),
+    /// Checks, registers, starts, shows and mends sagas.
+    Saga(saga::Args),
     /// Prints an access token of the demo customer, who is registered where needed.
     Token(token::Args),
 }
@@ -51,6 +54,7 @@ impl Cli {
             Command::Down(args) => down::run(&args, &self.home).await,
             Command::Status(args) => status::run(&args, &self.home).await,
             Command::Logs(args) => logs::run(&args, &self.home).await,
+            Command::Saga(args) => saga::run(&args, &self.home).await,
             Command::Token(args) => token::run(&args, &self.home).await,
         }
     }
