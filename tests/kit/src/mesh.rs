@@ -13,6 +13,8 @@ use serde::Deserialize;
 
 use crate::setup::Setup;
 
+/// What the gateway of a mesh is told.
+const POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policies.yaml");
 /// Longest time for all services to drain and exit.
 const STOP_WITHIN: Duration = Duration::from_secs(40);
 /// Time between two looks whether the mesh has exited.
@@ -166,9 +168,11 @@ pub fn signal(pid: u32, name: &str) {
         .status();
 }
 
-/// The `caravan` command that was built with this program.
+/// The `caravan` command that was built with this program. The gateway of a mesh lets all customers come from one address.
 pub fn caravan() -> Command {
-    Command::new(binary("caravan"))
+    let mut command = Command::new(binary("caravan"));
+    command.env("POLICIES", POLICIES);
+    command
 }
 
 /// A binary that was built with this program.
