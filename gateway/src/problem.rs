@@ -64,10 +64,12 @@ impl Problem {
     /// A problem that the gateway itself finds.
     pub fn new(status: StatusCode, reason: &str, detail: impl Into<String>) -> Self {
         let code = match status.as_u16() {
+            401 => Code::Unauthenticated,
+            403 => Code::PermissionDenied,
             404 | 405 => Code::NotFound,
             413 | 429 | 431 => Code::ResourceExhausted,
             503 => Code::Unavailable,
-            501 => Code::Unimplemented,
+            426 | 501 => Code::Unimplemented,
             500 => Code::Internal,
             _ => Code::InvalidArgument,
         };

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -45,21 +45,30 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::with(Policies::default()).await
+    }
+
+    /// With policies, which most tests do without.
+    pub(crate) async fn with(policies: Policies) -> Self {
         let fake = Fake::default();
         let upstream = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let upstream_address = listener.local_addr().expect("bound");
         serve_upstream(fake.clone(), listener, upstream.clone());
-        let mut world = Self::in_front_of(fake, upstream_address).await;
+        let mut world = Self::behind(policies, fake, upstream_address).await;
         world.upstream = upstream;
         world
     }
 
     pub(crate) async fn in_front_of(fake: Fake, upstream_address: SocketAddr) -> Self {
+        Self::behind(Policies::default(), fake, upstream_address).await
+    }
+
+    async fn behind(policies: Policies, fake: Fake, upstream_address: SocketAddr) -> Self {
         let upstreams =
             format!("ordering=http://{upstream_address},catalog=http://{upstream_address}");
         let upstreams = upstreams.parse().expect("upstreams");
-        let policies = Arc::new(Policies::default());
+        let policies = Arc::new(policies);
         let directory = Directory::new(&[], &upstreams, 1);
         let api = Api::compile(&Contract::built_in(), &directory, &policies);
         let api = api.expect("the contract");
@@ -138,6 +147,8 @@ pub(crate) struct Fake {
     /// Calls and streams that are being served.
     pub(crate) running: Arc<AtomicUsize>,
     pub(crate) sent: Arc<AtomicUsize>,
+    /// Whether the catalog fails.
+    pub(crate) is_away: Arc<AtomicBool>,
 }
 
 impl Fake {
@@ -148,6 +159,11 @@ impl Fake {
             .expect("calls")
             .push(metadata.into_headers());
         message
+    }
+
+    /// How many calls have been served.
+    pub(crate) fn count(&self) -> usize {
+        self.calls.lock().expect("calls").len()
     }
 
     pub(crate) fn last_call(&self) -> HeaderMap {
@@ -367,9 +383,20 @@ impl CatalogService for Fake {
 
     async fn list_products(
         &self,
-        _: Request<catalog::ListProductsRequest>,
+        request: Request<catalog::ListProductsRequest>,
     ) -> Result<Response<catalog::ListProductsResponse>, Status> {
-        Ok(Response::new(catalog::ListProductsResponse::default()))
+        let request = self.record(request);
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(Status::unavailable("away"));
+        }
+        let product = |index| catalog::Product {
+            name: format!("product {index}"),
+            ..Default::default()
+        };
+        Ok(Response::new(catalog::ListProductsResponse {
+            products: (0..request.page_size).map(product).collect(),
+            ..Default::default()
+        }))
     }
 
     async fn batch_get_products(
