@@ -35,6 +35,8 @@ pub struct Api {
     pool: DescriptorPool,
     /// Made when it is first asked for.
     openapi: OnceLock<Bytes>,
+    /// As `openapi`.
+    docs: OnceLock<Bytes>,
 }
 
 /// What the gateway knows of an rpc beyond its messages.
@@ -98,6 +100,7 @@ impl Api {
             methods,
             pool: contract.pool.clone(),
             openapi: OnceLock::new(),
+            docs: OnceLock::new(),
         })
     }
 
@@ -188,6 +191,15 @@ impl Api {
     pub fn openapi(&self) -> Bytes {
         let document = || Bytes::from(openapi::document(&self.pool, &self.rest).to_string());
         self.openapi.get_or_init(document).clone()
+    }
+
+    /// The reference page of these routes.
+    pub fn docs(&self) -> Bytes {
+        let page = || {
+            let document = openapi::document(&self.pool, &self.rest);
+            Bytes::from(openapi::page(&document))
+        };
+        self.docs.get_or_init(page).clone()
     }
 }
 

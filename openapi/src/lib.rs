@@ -2,18 +2,27 @@
 //! [`page`] makes a reference page for people of it.
 
 mod comments;
+mod examples;
 mod operation;
+mod page;
+mod parameters;
+mod responses;
 mod rules;
 mod schemas;
 
 use std::collections::HashMap;
 
 use comments::Comments;
+pub use page::page;
 use prost_reflect::DescriptorPool;
 use schemas::Schemas;
 use serde_json::{Map, Value, json};
 
 const DIALECT: &str = "3.1.0";
+const DESCRIPTION: &str = "JSON over HTTP in front of gRPC services, made from their contract.\n\n\
+    Names are `lowerCamelCase`; names of the contract are taken too. 64-bit integers are strings. Unknown fields and \
+    parameters are refused. Errors are RFC 9457 problems; `requestId` finds them in the logs.\n\n\
+    `X-Request-Timeout` (seconds) bounds how long a call may take.";
 
 /// Verbs that OpenAPI knows.
 const VERBS: [&str; 8] = [
@@ -49,21 +58,38 @@ pub fn document(pool: &DescriptorPool, rest: &transcode::Api) -> Value {
     json!({
         "openapi": DIALECT,
         "info": {
-            "title": "Caravan",
+            "title": title(rest),
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "The REST side of the mesh. Errors are RFC 9457 problems.",
-            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            "description": DESCRIPTION,
         },
         "servers": [{"url": "/"}],
         "tags": tags.into_iter().map(|(_, tag)| tag).collect::<Vec<_>>(),
         "paths": paths,
         "components": {
             "schemas": schemas.into_components(),
+            "responses": responses::components(),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
             },
         },
     })
+}
+
+/// The first part of the packages, as a name.
+fn title(rest: &transcode::Api) -> String {
+    let first = rest.methods().first();
+    let service = first.map(|method| method.descriptor.parent_service());
+    let package = service
+        .as_ref()
+        .map_or("", |service| service.package_name());
+    let mut letters = package.split('.').next().unwrap_or_default().chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    let name: String = first.into_iter().chain(letters).collect();
+    if name.is_empty() {
+        "API".to_owned()
+    } else {
+        name
+    }
 }
 
 /// Paths that differ only in the names of their variables are one path to OpenAPI: the first names stay.

@@ -15,6 +15,9 @@ const KEYWORDS: [(&str, &str); 9] = [
     ("min_items", "minItems"),
     ("max_items", "maxItems"),
 ];
+/// Values of `buf.validate.Ignore`.
+const IGNORE_IF_ZERO_VALUE: i32 = 1;
+const IGNORE_ALWAYS: i32 = 3;
 const FORMATS: [(&str, &str); 2] = [("uuid", "uuid"), ("email", "email")];
 
 /// What the contract demands of a field.
@@ -23,6 +26,8 @@ pub(super) struct Rules {
     pub(super) keywords: Map<String, Value>,
     /// Of each element of a list.
     pub(super) items: Map<String, Value>,
+    /// The rules do not count where the field has its zero value.
+    pub(super) may_be_empty: bool,
 }
 
 impl Rules {
@@ -31,6 +36,7 @@ impl Rules {
             required: false,
             keywords: Map::new(),
             items: Map::new(),
+            may_be_empty: false,
         };
         let extension = field
             .parent_message()
@@ -42,6 +48,12 @@ impl Rules {
         };
         if let Some(message) = options.get_extension(&extension).as_message() {
             rules.required = flag(message, "required");
+            let ignore = message.get_field_by_name("ignore");
+            let ignore = ignore.and_then(|ignore| ignore.as_enum_number());
+            if ignore == Some(IGNORE_ALWAYS) {
+                return rules;
+            }
+            rules.may_be_empty = ignore == Some(IGNORE_IF_ZERO_VALUE);
             rules.keywords = keywords(message);
             if let Some(items) = kind(message).and_then(|kind| {
                 kind.get_field_by_name("items")
@@ -52,9 +64,10 @@ impl Rules {
             }
         }
         // What must not be empty must be there: absence is emptiness.
-        rules.required |= ["minLength", "minItems"]
-            .iter()
-            .any(|name| rules.keywords.get(*name).and_then(Value::as_u64) > Some(0));
+        rules.required |= !rules.may_be_empty
+            && ["minLength", "minItems"]
+                .iter()
+                .any(|name| rules.keywords.get(*name).and_then(Value::as_u64) > Some(0));
         rules
     }
 }
@@ -79,12 +92,29 @@ fn keywords(rules: &DynamicMessage) -> Map<String, Value> {
             keywords.insert(keyword.to_owned(), value);
         }
     }
+    if flag(&kind, "unique") {
+        keywords.insert("uniqueItems".to_owned(), json!(true));
+    }
     for (rule, format) in FORMATS {
         if flag(&kind, rule) {
             keywords.insert("format".to_owned(), json!(format));
         }
     }
     keywords
+}
+
+/// Makes a string's rules those of a string that may be empty.
+pub(super) fn or_empty(schema: &mut Value) {
+    let Some(schema) = schema.as_object_mut() else {
+        return;
+    };
+    let mut rules = Map::new();
+    for keyword in ["pattern", "format", "minLength"] {
+        rules.extend(schema.remove_entry(keyword));
+    }
+    if !rules.is_empty() {
+        schema.insert("anyOf".to_owned(), json!([rules, {"maxLength": 0}]));
+    }
 }
 
 fn flag(message: &DynamicMessage, name: &str) -> bool {

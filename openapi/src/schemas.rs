@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
-use super::{comments::Comments, rules::Rules};
+use super::{
+    comments::Comments,
+    examples,
+    rules::{self, Rules},
+};
 
 /// Name of the problem's schema.
 pub(super) const PROBLEM: &str = "Problem";
@@ -70,6 +74,21 @@ impl<'c> Schemas<'c> {
         if !required.is_empty() {
             schema["required"] = required.into();
         }
+        if let Some(exclusions) = exclusions(message, without) {
+            schema["not"] = exclusions;
+        }
+        if let Some(Value::Object(mut example)) = examples::of_message(message) {
+            for name in without {
+                if let Some(field) = message.get_field_by_name(name) {
+                    example.remove(field.json_name());
+                }
+            }
+            schema["examples"] = json!([example]);
+        }
+        let options = &message.descriptor_proto().options;
+        if options.as_ref().is_some_and(|options| options.deprecated()) {
+            schema["deprecated"] = true.into();
+        }
         schema
     }
 
@@ -90,6 +109,9 @@ impl<'c> Schemas<'c> {
             self.single(field)
         };
         merge(&mut schema, rules.keywords);
+        if rules.may_be_empty {
+            rules::or_empty(&mut schema);
+        }
         let file = field.parent_message().parent_file();
         let comment = self.comments.of(file.name(), field.path());
         if !comment.is_empty() {
@@ -102,6 +124,9 @@ impl<'c> Schemas<'c> {
             .is_some_and(|o| o.deprecated())
         {
             schema["deprecated"] = true.into();
+        }
+        if let Some(example) = examples::of_field(field) {
+            schema["examples"] = json!([example]);
         }
         schema
     }
@@ -117,10 +142,10 @@ impl<'c> Schemas<'c> {
                 json!({"type": "integer", "minimum": 0, "maximum": u32::MAX})
             }
             Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
-                json!({"type": "string", "format": "int64", "pattern": "^-?[0-9]+$"})
+                json!({"type": "string", "format": "int64", "pattern": "^-?[0-9]{1,18}$"})
             }
             Kind::Uint64 | Kind::Fixed64 => {
-                json!({"type": "string", "format": "uint64", "pattern": "^[0-9]+$"})
+                json!({"type": "string", "format": "uint64", "pattern": "^[0-9]{1,19}$"})
             }
             Kind::Bool => json!({"type": "boolean"}),
             Kind::String => json!({"type": "string"}),
@@ -190,6 +215,24 @@ impl<'c> Schemas<'c> {
         });
         self.components.insert(PROBLEM.to_owned(), schema);
     }
+}
+
+/// Fields of one oneof exclude each other.
+fn exclusions(message: &MessageDescriptor, without: &BTreeSet<String>) -> Option<Value> {
+    let mut pairs = Vec::new();
+    for oneof in message.oneofs().filter(|oneof| !oneof.is_synthetic()) {
+        let names: Vec<_> = oneof
+            .fields()
+            .filter(|field| !without.contains(field.name()))
+            .map(|field| field.json_name().to_owned())
+            .collect();
+        for (index, one) in names.iter().enumerate() {
+            for other in &names[index + 1..] {
+                pairs.push(json!({"required": [one, other]}));
+            }
+        }
+    }
+    (!pairs.is_empty()).then(|| json!({"anyOf": pairs}))
 }
 
 fn merge(schema: &mut Value, keywords: Map<String, Value>) {

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 pub mod detach;
 pub mod down;
 pub mod logs;
+pub mod openapi;
 pub mod report;
 pub mod saga;
 pub mod status;
@@ -38,6 +39,8 @@ enum Command {
     Logs(logs::Args),
     /// Checks, registers, starts, shows and mends sagas.
     Saga(saga::Args),
+    /// Prints the OpenAPI document of the REST side.
+    Openapi(openapi::Args),
     /// Prints an access token of the demo customer, who is registered where needed.
     Token(token::Args),
 }
@@ -55,6 +58,7 @@ impl Cli {
             Command::Status(args) => status::run(&args, &self.home).await,
             Command::Logs(args) => logs::run(&args, &self.home).await,
             Command::Saga(args) => saga::run(&args, &self.home).await,
+            Command::Openapi(args) => openapi::run(&args),
             Command::Token(args) => token::run(&args, &self.home).await,
         }
     }
