@@ -179,14 +179,13 @@ fn put_mask(wire: &[u8], out: &mut Vec<u8>) -> Result<()> {
     let mut records = Records::new(wire);
     while let Some((number, raw)) = records.next()? {
         if let (1, Raw::Bytes(path)) = (number, raw) {
-            if path.is_empty() {
-                continue; // It names nothing, and would not be read again.
-            }
             comma(out, &mut first);
             let path = wire::utf8(path)?;
-            let plain = path
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"_.".contains(&b));
+            // An empty one would not be read again.
+            let plain = !path.is_empty()
+                && path
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"_.".contains(&b));
             if !plain || !mask::put_camel(out, path) {
                 return Err(OutputError::NoJson(
                     "a path of a mask has no camelCase form",
