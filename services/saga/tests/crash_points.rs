@@ -8,13 +8,13 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::SeqCst},
 };
 
-use alone::{Engine, on_both_engines};
+use alone::{Engine, on_both_engines, wait::until};
 use contracts::caravan::saga::v1 as pb;
 use futures::{FutureExt as _, future::join_all};
 use tonic::Code;
 use uuid::Uuid;
 
-use world::{Armed, PHASES, Participant, Phase, Proxy, Visit, Watcher, World, Writes};
+use world::{Armed, PHASES, Participant, Phase, Proxy, Verdict, Visit, Watcher, World, Writes};
 
 on_both_engines!(
     a_saga_that_goes_forward_survives_every_crash,
@@ -22,7 +22,7 @@ on_both_engines!(
     an_orchestrator_that_dies_while_it_claims_is_followed_by_the_next,
 );
 
-/// Two steps side by side, one after both, the pivot, and one after it.
+/// Two steps side by side, one for each item of a list after both, the pivot, and one after it.
 const DEFINITION: &str = "
 name: test
 steps:
@@ -45,6 +45,7 @@ steps:
       retry: *quick
   - name: label
     after: [stock, money]
+    forEach: {items: \"[0, 1]\"}
     call: caravan.inventory.v1.InventoryService/ReserveStock
     request: \"{'order_id': steps.money.payment.order_id}\"
     retry: *quick
@@ -62,8 +63,8 @@ steps:
     request: *order
     retry: *quick
 ";
-/// What a saga does before its pivot, each after those before it except the first two.
-const BEFORE_PIVOT: [&str; 3] = ["stock", "money", "label"];
+/// What a saga does before its pivot, two by two side by side.
+const BEFORE_PIVOT: [[&str; 2]; 2] = [["stock", "money"], ["label.0", "label.1"]];
 /// The first answer of these is lost after the work is done, so that retries are among the points.
 const FIRST_ANSWER_LOST: [&str; 2] = ["money", "-stock"];
 /// Orchestrators killed at the same time.
@@ -129,7 +130,7 @@ async fn an_orchestrator_that_dies_while_it_claims_is_followed_by_the_next(engin
         };
         let order = Uuid::now_v7().to_string();
         let point = Point {
-            label: "label".into(),
+            label: "label.0".into(),
             number: 1,
             phase: Phase::Arrived,
         };
@@ -178,7 +179,7 @@ impl Lane {
         let visits = Arc::new(Mutex::new(Vec::<Visit>::new()));
         let (order, seen) = (Uuid::now_v7().to_string(), visits.clone());
         let watcher: Watcher = Arc::new(move |visit| {
-            let answered = is_answered(&visit);
+            let answered = answered(&visit);
             seen.lock().expect("nobody panicked").push(visit);
             async move { answered }.boxed()
         });
@@ -229,8 +230,10 @@ impl Lane {
 
     /// The same key is the same saga, whether its start was answered or not: it ends as the model says.
     async fn ends(&mut self, order: &str, point: &Point) -> pb::Saga {
-        let begun = self.world.begin_for(order, order).await;
-        let id = begun.expect("the orchestrator is back").saga_id;
+        let begun = until("the saga is started or found", || async {
+            self.world.begin_for(order, order).await
+        });
+        let id = begun.await.saga_id;
         let state = if self.back {
             pb::SagaState::Compensated
         } else {
@@ -260,9 +263,13 @@ impl Lane {
     }
 }
 
-fn is_answered(visit: &Visit) -> bool {
+fn answered(visit: &Visit) -> Verdict {
     let lost = visit.number == 1 && FIRST_ANSWER_LOST.contains(&visit.label.as_str());
-    !(visit.done && lost)
+    if visit.done && lost {
+        Verdict::Lost
+    } else {
+        Verdict::Fine
+    }
 }
 
 /// Kills the orchestrator when it comes to the point, once.
@@ -271,7 +278,7 @@ fn killer(point: Point, armed: Armed, writes: Writes) -> Watcher {
     Arc::new(move |visit| {
         let is_there = (visit.label.as_str(), visit.number) == (point.label.as_str(), point.number)
             && visit.done == (point.phase != Phase::Arrived);
-        let answered = is_answered(&visit);
+        let answered = answered(&visit);
         let (armed, writes, waiting) = (armed.clone(), writes.clone(), waiting.clone());
         async move {
             if !is_there || !waiting.swap(false, SeqCst) {
@@ -280,7 +287,7 @@ fn killer(point: Point, armed: Armed, writes: Writes) -> Watcher {
             match armed.phase {
                 Phase::Arrived | Phase::Done => {
                     armed.kill();
-                    false
+                    Verdict::Lost
                 }
                 Phase::Unwritten | Phase::Written => {
                     writes.arm(armed).await;
@@ -299,12 +306,17 @@ fn judge(done: &[String], back: bool, point: &Point) {
         assert_eq!(found.len(), 1, "{label} after {point:?}: {done:?}");
         found[0]
     };
-    let mut order = BEFORE_PIVOT.map(at).to_vec();
-    order[..2].sort_unstable();
+    let pair = |pair: [String; 2]| {
+        let mut pair = pair.map(|label| at(&label));
+        pair.sort_unstable();
+        pair
+    };
+    let mut order = BEFORE_PIVOT
+        .map(|labels| pair(labels.map(str::to_owned)))
+        .concat();
     if back {
-        let mut undone = BEFORE_PIVOT.map(|label| at(&format!("-{label}")));
-        undone[..2].sort_unstable();
-        order.extend([undone[2], undone[0], undone[1]]);
+        let undone = BEFORE_PIVOT.map(|labels| pair(labels.map(|label| format!("-{label}"))));
+        order.extend(undone.into_iter().rev().flatten());
     } else {
         order.extend([at("confirm"), at("capture")]);
     }

@@ -9,10 +9,15 @@ use contracts::caravan::saga::v1 as pb;
 use tokio::sync::Notify;
 use tonic::Code;
 
-use world::{DEFINITION, Fate, World};
+use world::{DEFINITION, Fate, Participant, World, states};
 
 on_both_engines!(
     a_call_that_is_never_answered_is_undone_and_never_done_later,
+    an_answer_that_comes_twice_counts_once,
+    every_status_ends_a_saga_as_its_class_says,
+    a_participant_that_is_not_there_is_given_up,
+    a_compensation_that_fails_parks_and_the_others_go_on,
+    attempts_and_deadlines_survive_a_restart,
     what_only_a_repair_helps_parks_at_once,
     an_answer_that_is_too_large_parks_and_harms_nothing,
     a_participant_that_nobody_knows_parks,
@@ -50,9 +55,157 @@ async fn a_call_that_is_never_answered_is_undone_and_never_done_later(engine: En
         ]
     );
     // A compensation without its action leaves a mark; the actions that come after it are refused.
-    for _ in 0..3 {
-        gate.notify_one();
+    gate.notify_waiters();
+    let late = world.participant.answered("AuthorizePayment", 3).await;
+    assert_eq!(late, ["SAGA_STEP_COMPENSATED"; 3]);
+    assert_eq!(
+        world.participant.effects(&order).await,
+        ["ReserveStock", "ReleaseStock"]
+    );
+}
+
+async fn an_answer_that_comes_twice_counts_once(engine: Engine) {
+    let Some(world) = World::start(engine).await else {
+        return;
+    };
+    world.register(DEFINITION).await.expect("fine");
+    for method in ["ReserveStock", "AuthorizePayment", "CapturePayment"] {
+        world.participant.will(method, [Fate::Twice]);
     }
+    let (id, order) = world.begin().await;
+    let saga = world.until(&id, pb::SagaState::Completed).await;
+    assert_eq!(world.participant.effects(&order).await.len(), 4);
+    assert!(saga.steps.iter().all(|step| step.attempts.len() == 1));
+}
+
+async fn every_status_ends_a_saga_as_its_class_says(engine: Engine) {
+    use Code::{
+        Aborted, AlreadyExists, DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument,
+        NotFound, OutOfRange, PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable,
+        Unimplemented, Unknown,
+    };
+    use pb::SagaState::{Compensated, Completed, Parked};
+    let Some(world) = World::start(engine).await else {
+        return;
+    };
+    world.register(DEFINITION).await.expect("fine");
+    let refused = [
+        InvalidArgument,
+        NotFound,
+        FailedPrecondition,
+        PermissionDenied,
+        OutOfRange,
+        AlreadyExists,
+    ];
+    let transient = [
+        Unavailable,
+        DeadlineExceeded,
+        ResourceExhausted,
+        Aborted,
+        Unknown,
+        Internal,
+    ];
+    let expected = (refused.map(|code| (code, Compensated, 1)).into_iter())
+        .chain(transient.map(|code| (code, Completed, 2)))
+        .chain([Unauthenticated, Unimplemented].map(|code| (code, Parked, 1)));
+    for (code, state, attempts) in expected {
+        let fate = Fate::Status(code, "AS_TOLD");
+        world.participant.will("AuthorizePayment", [fate]);
+        let (id, order) = world.begin().await;
+        let saga = world.until(&id, state).await;
+        let actions = saga.steps[1].attempts.iter();
+        let actions = actions.filter(|attempt| attempt.operation() == pb::Operation::Action);
+        assert_eq!(actions.count(), attempts, "{code:?}");
+        if state == Compensated {
+            let done = world.participant.effects(&order).await;
+            assert_eq!(done, ["ReserveStock", "ReleaseStock"], "{code:?}");
+        }
+    }
+}
+
+async fn a_participant_that_is_not_there_is_given_up(engine: Engine) {
+    let participant = Participant::start().await;
+    // Nobody listens there.
+    let nowhere =
+        World::service(engine, &participant, &[]).upstream("payment", "http://127.0.0.1:1");
+    let Some(service) = nowhere.start().await else {
+        return;
+    };
+    let world = World::of(service, participant);
+    let hasty = DEFINITION.replace("timeout: 10s", "timeout: 0.3s");
+    world.register(&hasty).await.expect("fine");
+    let (id, order) = world.begin().await;
+    // Whether it was done is unknown, so it is undone; that fails as well.
+    let saga = world.until(&id, pb::SagaState::Parked).await;
+    let failure = saga.failure.expect("why");
+    assert_eq!(failure.step, "authorize");
+    assert_eq!(world.participant.effects(&order).await, ["ReserveStock"]);
+}
+
+async fn a_compensation_that_fails_parks_and_the_others_go_on(engine: Engine) {
+    let Some(world) = World::start(engine).await else {
+        return;
+    };
+    // Side by side, so that neither compensation waits for the other.
+    let parallel = DEFINITION.replace(
+        "  - name: authorize\n",
+        "  - name: authorize\n    parallel: true\n",
+    );
+    let parallel = parallel.replace(
+        "    pivot: true\n",
+        "    pivot: true\n    after: [reserve, authorize]\n",
+    );
+    world.register(&parallel).await.expect("fine");
+    world.participant.break_down("VoidPayment", Code::Internal);
+    world.participant.break_down("CommitStock", Code::NotFound);
+    let (stuck, order) = world.begin().await;
+    let saga = world.until(&stuck, pb::SagaState::Parked).await;
+    use pb::StepState::{Compensated, Failed, Parked, Waiting};
+    assert_eq!(states(&saga), [Compensated, Parked, Failed, Waiting]);
+    assert_eq!(saga.steps[1].attempts.len(), 1 + 3, "by its policy");
+    let done = world.participant.effects(&order).await;
+    assert!(done.contains(&"ReleaseStock".to_owned()), "{done:?}");
+    assert_eq!(world.service.published::<pb::SagaParked>(1).await.len(), 1);
+
+    world.participant.heal("CommitStock");
+    let (other, _) = world.begin().await;
+    world.until(&other, pb::SagaState::Completed).await;
+    world.participant.heal("VoidPayment");
+    world.retry(&stuck).await.expect("parked");
+    world.until(&stuck, pb::SagaState::Compensated).await;
+    assert_eq!(world.participant.effects(&order).await.len(), 4);
+}
+
+async fn attempts_and_deadlines_survive_a_restart(engine: Engine) {
+    let Some(mut world) = World::start_with(engine, "1s").await else {
+        return;
+    };
+    let patient = DEFINITION.replace(
+        "maxAttempts: 3, initialBackoff: 0.02s, maxBackoff: 0.05s",
+        "maxAttempts: 1000, initialBackoff: 1.5s, maxBackoff: 1.5s",
+    );
+    world
+        .register(&patient.replace("steps:", "deadline: 8s\nsteps:"))
+        .await
+        .expect("fine");
+    world
+        .participant
+        .break_down("AuthorizePayment", Code::Unavailable);
+    let (id, order) = world.begin().await;
+    world.participant.called("AuthorizePayment", 2).await;
+    world.crash().await;
+    let saga = world.until(&id, pb::SagaState::Compensated).await;
+    assert_eq!(saga.failure.expect("why").reason, "SAGA_DEADLINE_PASSED");
+    let actions = saga.steps[1].attempts.iter();
+    let actions = actions.filter(|attempt| attempt.operation() == pb::Operation::Action);
+    let numbers: Vec<_> = actions.map(|attempt| attempt.number as usize).collect();
+    assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
+    assert!(numbers.len() > 2, "some before and some after: {numbers:?}");
+    let (begun, ended) = (
+        saga.create_time.expect("set"),
+        saga.update_time.expect("set"),
+    );
+    assert!(ended.seconds - begun.seconds >= 7, "not before its time");
     assert_eq!(
         world.participant.effects(&order).await,
         ["ReserveStock", "ReleaseStock"]
@@ -86,7 +239,7 @@ async fn an_answer_that_is_too_large_parks_and_harms_nothing(engine: Engine) {
         return;
     };
     world.register(DEFINITION).await.expect("fine");
-    world.participant.talk(8 * 1024 * 1024);
+    world.participant.talk(64 * 1024 * 1024);
     let (id, order) = world.begin().await;
     let saga = world.until(&id, pb::SagaState::Parked).await;
     assert_eq!(saga.failure.expect("why").reason, "REPLY_TOO_LARGE");

@@ -1,14 +1,33 @@
 //! Sagas from start to end, with everything that can come between.
+//!
+//! Where each rule of sagas is tested, in this folder unless another is named:
+//!
+//! | rule | tests |
+//! | --- | --- |
+//! | 1 A compensation whose action never arrived succeeds, changes nothing and leaves a mark | `faults::a_call_that_is_never_answered_is_undone_and_never_done_later`, `random::the_engine_does_what_the_model_does`; chassis `unit_of_work::an_empty_compensation_leaves_a_mark_that_refuses_the_action` |
+//! | 2 The action that arrives after that mark is refused for good | the same |
+//! | 3 A duplicate delivery is answered with the first reply and has no effect | `a_duplicate_delivery_is_answered_with_the_first_reply`, `a_lost_answer_does_nothing_twice`, `crash_points` (phase `Done`); chassis `unit_of_work::a_kept_reply_is_answered_again` |
+//! | 4 An unknown outcome is tried again with the same key, and undone when it is given up | `what_was_given_up_is_undone_too`, `a_transient_failure_is_tried_again`, `state_machine::a_step_that_was_given_up_with_an_unknown_outcome_is_undone_too` |
+//! | 5 Intents before calls, outcomes before next steps; attempts, waits and deadlines survive | `crash_points`, `faults::{attempts_and_deadlines_survive_a_restart, a_long_wait_survives_a_restart}`, `state_machine::the_outcome_of_a_step_and_the_intent_of_the_next_are_one_change` |
+//! | 6 Epochs: claims raise them, writes name them, participants refuse old ones; two replicas are as one | `an_orchestrator_with_an_old_epoch_changes_nothing`, `replicas`, `crash_points::an_orchestrator_that_dies_while_it_claims_is_followed_by_the_next`; chassis `unit_of_work::a_stale_epoch_is_refused` |
+//! | 7 Refusals compensate, what may pass is tried again, what needs a repair parks | `faults::{every_status_ends_a_saga_as_its_class_says, what_only_a_repair_helps_parks_at_once}` |
+//! | 8 What keeps failing parks and is told; what does not depend on it goes on | `a_parked_saga_waits_for_its_operator`, `faults::a_compensation_that_fails_parks_and_the_others_go_on`, `state_machine::a_compensation_that_fails_parks_while_others_go_on` |
+//! | 9 Cancel, deadline and reply are settled once; a late success is recorded and undone | `a_cancelled_saga_records_and_undoes_a_late_success`, `state_machine::{a_late_success_after_aborting_began_is_recorded_and_undone, the_deadline_turns_a_saga_back_but_not_past_its_pivot}`, `random` |
+//! | 10 The same key is the same saga; with another input it is refused | `the_same_key_is_the_same_saga`, `crash_points` (StartSaga) |
 
 mod world;
 
 use std::sync::Arc;
 
-use alone::{Engine, on_both_engines, reason, wait::until};
-use contracts::caravan::saga::v1 as pb;
+use alone::{Engine, SagaCall, on_both_engines, reason, wait::until};
+use contracts::caravan::{
+    payment::v1::{self as payment, payment_service_client::PaymentServiceClient},
+    saga::v1 as pb,
+};
+use prost::Message as _;
 use sea_orm::{ConnectionTrait, Database, Statement};
 use tokio::sync::Notify;
-use tonic::Code;
+use tonic::{Code, transport::Channel};
 
 use world::{DEFINITION, Fate, World, states};
 
@@ -17,6 +36,7 @@ on_both_engines!(
     a_refusal_undoes_in_reverse,
     a_transient_failure_is_tried_again,
     a_lost_answer_does_nothing_twice,
+    a_duplicate_delivery_is_answered_with_the_first_reply,
     what_was_given_up_is_undone_too,
     an_orchestrator_that_dies_goes_on_after_its_restart,
     an_orchestrator_with_an_old_epoch_changes_nothing,
@@ -155,6 +175,32 @@ async fn a_lost_answer_does_nothing_twice(engine: Engine) {
             "CapturePayment"
         ]
     );
+}
+
+async fn a_duplicate_delivery_is_answered_with_the_first_reply(engine: Engine) {
+    let Some(world) = world(engine).await else {
+        return;
+    };
+    let (id, order) = world.begin().await;
+    let saga = world.until(&id, pb::SagaState::Completed).await;
+    let first = &world.participant.replies(&order)["authorize"];
+    let call = SagaCall {
+        saga: id.parse().expect("a UUID"),
+        step: "authorize",
+        epoch: saga.epoch,
+    };
+    let request = payment::AuthorizePaymentRequest {
+        order_id: order.clone(),
+        ..Default::default()
+    };
+    let url = Channel::from_shared(world.participant.url.clone()).expect("a URL");
+    let mut client = PaymentServiceClient::new(url.connect_lazy());
+    for _ in 0..2 {
+        let again = client.authorize_payment(call.action(request.clone())).await;
+        let again = again.expect("answered").into_inner().encode_to_vec();
+        assert_eq!(again, *first, "byte for byte");
+    }
+    assert_eq!(world.participant.effects(&order).await.len(), 4);
 }
 
 async fn what_was_given_up_is_undone_too(engine: Engine) {

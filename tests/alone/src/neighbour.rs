@@ -23,6 +23,8 @@ pub struct NeighbourBuilder {
 pub enum Answer {
     /// The encoded reply.
     Reply(Bytes),
+    /// The encoded reply, and once more, although the rpc is unary.
+    Twice(Bytes),
     /// A refusal.
     Refusal(Box<Status>),
     /// Nothing: the call breaks off.
@@ -54,7 +56,7 @@ impl NeighbourBuilder {
                 let body = body.collect().await.expect("a whole request").to_bytes();
                 let message =
                     M::decode(body.slice(PREFIX_BYTES..)).expect("the contract's message");
-                reply(&answer(message).encode_to_vec())
+                reply(&[&answer(message).encode_to_vec()])
             }
         });
         self.methods = self.methods.route(path, handler);
@@ -76,7 +78,8 @@ impl NeighbourBuilder {
                 let body = body.collect().await.expect("a whole request").to_bytes();
                 let message = body.slice(PREFIX_BYTES..);
                 match answer(path.path().to_owned(), metadata, message).await {
-                    Answer::Reply(message) => reply(&message),
+                    Answer::Reply(message) => reply(&[&message]),
+                    Answer::Twice(message) => reply(&[&message, &message]),
                     Answer::Refusal(status) => status.into_http(),
                     Answer::Lost => broken_off(),
                 }
@@ -119,17 +122,17 @@ impl Drop for Neighbour {
     }
 }
 
-fn reply(message: &[u8]) -> Response<Body> {
-    let mut frame = vec![0];
-    frame.extend(
-        u32::try_from(message.len())
-            .expect("at most 4 GiB")
-            .to_be_bytes(),
-    );
-    frame.extend(message);
+fn reply(messages: &[&[u8]]) -> Response<Body> {
+    let mut frames = Vec::new();
+    for message in messages {
+        let length = u32::try_from(message.len()).expect("at most 4 GiB");
+        frames.push(0);
+        frames.extend(length.to_be_bytes());
+        frames.extend(*message);
+    }
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    let body = Full::new(Bytes::from(frame)).with_trailers(async move { Some(Ok(trailers)) });
+    let body = Full::new(Bytes::from(frames)).with_trailers(async move { Some(Ok(trailers)) });
     respond(Body::new(body))
 }
 

@@ -20,7 +20,7 @@ use prost_reflect::ReflectMessage;
 use tonic::Status;
 use uuid::Uuid;
 
-pub(crate) use participant::{Fate, Participant, Visit, Watcher};
+pub(crate) use participant::{Fate, Participant, Verdict, Visit, Watcher};
 pub(crate) use proxy::Proxy;
 pub(crate) use trap::{Armed, PHASES, Phase, Writes};
 

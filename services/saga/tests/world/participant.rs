@@ -36,6 +36,8 @@ pub(crate) enum Fate {
     Status(Code, &'static str),
     /// Done, but the answer is lost.
     Lost,
+    /// Done, and answered twice.
+    Twice,
     /// Done once the test says so.
     Held(Arc<Notify>),
 }
@@ -57,8 +59,19 @@ impl Visit {
     }
 }
 
-/// Looks at every call for one order. False: the call is lost where it is.
-pub(crate) type Watcher = Arc<dyn Fn(Visit) -> BoxFuture<'static, bool> + Send + Sync>;
+/// What becomes of a call where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It goes on.
+    Fine,
+    /// It breaks off.
+    Lost,
+    /// It is refused.
+    Refused(Code),
+}
+
+/// Looks at every call for one order.
+pub(crate) type Watcher = Arc<dyn Fn(Visit) -> BoxFuture<'static, Verdict> + Send + Sync>;
 
 /// A running participant.
 #[derive(Clone)]
@@ -79,6 +92,8 @@ struct Shared {
     watchers: Mutex<HashMap<String, Watcher>>,
     /// By order and label.
     visits: Mutex<HashMap<(String, String), usize>>,
+    /// By order and label: the last one.
+    replies: Mutex<HashMap<(String, String), Bytes>>,
     /// AuthorizePayment answers this many bytes.
     talk_bytes: AtomicUsize,
 }
@@ -104,6 +119,7 @@ impl Participant {
             answers: Mutex::default(),
             watchers: Mutex::default(),
             visits: Mutex::default(),
+            replies: Mutex::default(),
             talk_bytes: AtomicUsize::new(0),
         });
         let worker = shared.clone();
@@ -181,6 +197,15 @@ impl Participant {
         .await
     }
 
+    /// The replies to the calls for an order, by label.
+    pub(crate) fn replies(&self, order: &str) -> HashMap<String, Bytes> {
+        let replies = lock(&self.shared.replies);
+        let replies = replies.iter().filter(|((of, _), _)| of == order);
+        replies
+            .map(|((_, label), reply)| (label.clone(), reply.clone()))
+            .collect()
+    }
+
     /// Has somebody look at every call for an order.
     pub(crate) fn watch(&self, order: &str, watcher: Watcher) {
         lock(&self.shared.watchers).insert(order.to_owned(), watcher);
@@ -230,10 +255,12 @@ impl Shared {
         lock(&self.calls).push((asked.method.clone(), asked.step.epoch));
         let visit = self.visit(&asked);
         let watcher = lock(&self.watchers).get(&asked.order).cloned();
-        if let Some(watcher) = &watcher
-            && !watcher(visit.clone()).await
-        {
-            return Answer::Lost;
+        if let Some(watcher) = &watcher {
+            match watcher(visit.clone()).await {
+                Verdict::Fine => {}
+                Verdict::Lost => return Answer::Lost,
+                Verdict::Refused(code) => return refused(code, "REFUSED"),
+            }
         }
         let fate = lock(&self.fates)
             .get_mut(&*asked.method)
@@ -246,39 +273,54 @@ impl Shared {
                 gate.notified().await;
                 self.work(&asked).await
             }
-            Some(Fate::Lost) | None => self.work(&asked).await,
+            Some(Fate::Lost | Fate::Twice) | None => self.work(&asked).await,
         };
+        if let Ok(reply) = &result {
+            let call = (asked.order.clone(), asked.label());
+            lock(&self.replies).insert(call, reply.clone());
+        }
         let reason = result
             .as_ref()
             .map_or_else(status::reason, |_| String::new());
         lock(&self.answers).push((asked.method.clone(), reason));
         if let Some(watcher) = watcher
-            && !watcher(visit.done()).await
+            && watcher(visit.done()).await == Verdict::Lost
         {
             return Answer::Lost;
         }
         match (fate, result) {
             (Some(Fate::Lost), _) => Answer::Lost,
-            (_, Ok(reply)) => Answer::Reply(reply),
+            (Some(Fate::Twice), Ok(reply)) => Answer::Twice(reply),
+            (_, Ok(reply)) => Answer::Reply(self.talk(&asked, reply)),
             (_, Err(status)) => Answer::Refusal(Box::new(status)),
         }
     }
 
     /// Writes the effect down, behind the barrier.
     async fn work(&self, asked: &Asked) -> Result<Bytes, Status> {
-        if asked.method == "AuthorizePayment" {
-            let payment = payment::Payment {
-                order_id: asked.order.clone(),
-                provider_reference: "x".repeat(self.talk_bytes.load(Relaxed)),
-                ..Default::default()
-            };
-            let reply = payment::AuthorizePaymentResponse {
-                payment: Some(payment),
-            };
-            self.once(asked, reply).await
-        } else {
-            self.once(asked, ()).await
+        if asked.method != "AuthorizePayment" {
+            return self.once(asked, ()).await;
         }
+        let payment = payment::Payment {
+            order_id: asked.order.clone(),
+            ..Default::default()
+        };
+        let reply = payment::AuthorizePaymentResponse {
+            payment: Some(payment),
+        };
+        self.once(asked, reply).await
+    }
+
+    /// The reply, with as much beside it as the test says.
+    fn talk(&self, asked: &Asked, reply: Bytes) -> Bytes {
+        let bytes = self.talk_bytes.load(Relaxed);
+        if bytes == 0 || asked.method != "AuthorizePayment" {
+            return reply;
+        }
+        let mut reply = payment::AuthorizePaymentResponse::decode(reply).expect("its reply");
+        let payment = reply.payment.get_or_insert_default();
+        payment.provider_reference = "x".repeat(bytes);
+        reply.encode_to_vec().into()
     }
 
     async fn once<R: Message + Default + Clone>(
@@ -344,6 +386,14 @@ impl Asked {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn refused(code: Code, reason: &str) -> Answer {
+    Answer::Refusal(Box::new(status::with_reason(
+        code,
+        reason,
+        "as the test says",
+    )))
 }
 
 fn saga_step(metadata: &HeaderMap) -> SagaStep {
