@@ -1,7 +1,7 @@
 //! What customers buy: orders from placing to their end.
 //!
 //! Publishes `ordering.order.placed`, `.confirmed`, `.rejected` and `.cancelled`. Keeps copies of accounts by
-//! identity's events, prices lines by a call to catalog, and owns the sagas `checkout` and `cancellation`.
+//! identity's events, prices lines by a call to catalog, and owns the sagas `checkout`, `cancellation` and `return`.
 
 pub mod config;
 pub mod domain;
@@ -14,7 +14,8 @@ pub mod upstream;
 pub mod watch;
 
 /// The sagas that this service owns, as it registers them.
-pub const SAGAS: [(&str, &str); 2] = [
+pub const SAGAS: [(&str, &str); 3] = [
     ("checkout", include_str!("../sagas/checkout.yaml")),
     ("cancellation", include_str!("../sagas/cancellation.yaml")),
+    ("return", include_str!("../sagas/return.yaml")),
 ];
