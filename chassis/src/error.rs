@@ -1,5 +1,7 @@
 //! One classification for every failure: its gRPC code, a reason for programs and a text for people.
 
+use std::time::Duration;
+
 pub use tonic::Code;
 
 /// A field of a request that breaks a rule.
@@ -35,6 +37,11 @@ pub trait Classify: std::error::Error + Send + Sync + 'static {
     /// The public text. Not asked for faults ([`is_fault`]), which are answered with a fixed text.
     fn message(&self) -> String {
         self.to_string()
+    }
+
+    /// When the same call may succeed, where that is known (`google.rpc.RetryInfo`; through REST `Retry-After`).
+    fn retry_after(&self) -> Option<Duration> {
+        None
     }
 
     /// The fields at fault, where a request is.

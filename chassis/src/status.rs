@@ -46,6 +46,9 @@ pub fn from_error<E: Classify>(error: &E) -> Status {
     for violation in error.violations() {
         details.add_bad_request_violation(violation.field, violation.description);
     }
+    if let Some(wait) = error.retry_after() {
+        details.set_retry_info(Some(wait));
+    }
     Status::with_error_details(code, error.message(), details)
 }
 

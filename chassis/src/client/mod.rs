@@ -39,7 +39,7 @@ pub enum UnknownUpstream {
     #[error("UPSTREAMS names no `{0}`: add {0}=http://host:port")]
     Unnamed(String),
     /// It is to be called over TLS, which takes a certificate.
-    #[error("UPSTREAMS names `{0}` with https: set TLS_CERT, TLS_KEY and TLS_CA")]
+    #[error("UPSTREAMS names `{0}` with https: set TLS_CERT_FILE, TLS_KEY_FILE and TLS_CA_FILE")]
     NoCertificate(String),
 }
 

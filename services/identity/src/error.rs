@@ -1,5 +1,7 @@
 //! Every way in which a call can fail, and its one code.
 
+use std::time::Duration;
+
 use chassis::{
     Classify,
     error::{Code, Violation},
@@ -133,6 +135,13 @@ impl Classify for Error {
         match self {
             Self::Store(error) => error.message(),
             _ => self.to_string(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyFailures(too_many) => Some(too_many.retry_after),
+            _ => None,
         }
     }
 

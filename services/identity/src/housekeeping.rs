@@ -1,4 +1,4 @@
-//! Forgets sessions and mails that are over, now and then.
+//! Forgets sessions and mails that are over, and old audit entries, now and then.
 
 use std::time::Duration;
 
@@ -34,7 +34,8 @@ async fn purge(db: &Db, drain: &CancellationToken) -> Result<(), Error> {
             .write(|tx| async move {
                 let sessions = store::sessions::purge(&tx, now, MAX_PURGED_ROWS).await?;
                 let mails = store::mails::purge(&tx, now, MAX_PURGED_ROWS).await?;
-                Ok::<_, Error>(sessions.max(mails))
+                let audit = store::audit::purge(&tx, now, MAX_PURGED_ROWS).await?;
+                Ok::<_, Error>(sessions.max(mails).max(audit))
             })
             .await?;
         if purged < MAX_PURGED_ROWS {

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use contracts::caravan::identity::v1::identity_service_server::IdentityServiceServer;
+use contracts::caravan::identity::v1::{
+    audit_service_server::AuditServiceServer, identity_service_server::IdentityServiceServer,
+};
 use identity::{
     bootstrap, config::Config, housekeeping, rpc::Rpc, store::migrations::Migrator, tokens::Tokens,
 };
@@ -18,7 +20,8 @@ fn main() -> ExitCode {
             config.hashes_at_once,
         );
         bootstrap::admin(&rpc, &config).await?;
-        kit.grpc(IdentityServiceServer::new(rpc))
+        kit.grpc(IdentityServiceServer::new(rpc.clone()))
+            .grpc(AuditServiceServer::new(rpc))
             .keys(tokens) // Its own; everybody else asks for them by GetKeySet.
             .task("housekeeping", move |drain| housekeeping::run(db, drain))
             .serve() // Drains on SIGTERM.

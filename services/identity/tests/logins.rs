@@ -9,8 +9,9 @@ use contracts::caravan::identity::v1::{
     self as pb, identity_service_client::IdentityServiceClient,
 };
 use futures::future::join_all;
-use identity::domain::throttle::MAX_FAILURES;
+use identity::domain::throttle::{FAILURE_WINDOW, MAX_FAILURES};
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use world::{ADMIN, ORDERING_SECRET, PASSWORD, World, me};
 
@@ -89,6 +90,13 @@ async fn guessing_is_slowed_down(engine: Engine) {
     assert_eq!(
         (slowed.code(), reason(&slowed).as_str()),
         (Code::ResourceExhausted, "TOO_MANY_FAILED_LOGINS")
+    );
+    let wait = slowed
+        .get_details_retry_info()
+        .and_then(|info| info.retry_delay);
+    assert!(
+        wait.is_some_and(|wait| !wait.is_zero() && wait <= FAILURE_WINDOW),
+        "{wait:?}"
     );
     world
         .log_in(ADMIN, PASSWORD)

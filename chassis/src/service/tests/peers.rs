@@ -129,5 +129,5 @@ async fn tls_upstreams_need_a_certificate() {
     let common = config(&["--upstreams", "ordering=https://ordering:443"]);
     let kit = Kit::new("saga", &common, None).unwrap();
     let error = kit.channel("ordering").unwrap_err().to_string();
-    assert!(error.contains("TLS_CERT"), "{error}");
+    assert!(error.contains("TLS_CERT_FILE"), "{error}");
 }

@@ -1,6 +1,7 @@
 //! The rules of accounts and logins: pure, without I/O.
 
 pub mod account;
+pub mod audit;
 pub mod email;
 pub mod mail;
 pub mod session;

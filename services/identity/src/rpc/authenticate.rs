@@ -9,7 +9,11 @@ use uuid::Uuid;
 
 use super::Rpc;
 use crate::{
-    domain::{account::Account, email::Email},
+    domain::{
+        account::Account,
+        audit::{Action, Entry},
+        email::Email,
+    },
     error::Error,
     store,
 };
@@ -31,6 +35,16 @@ pub(super) async fn authenticate(
         .map_or(Uuid::nil(), |account| account.parts().id);
     let hash = store::accounts::password_hash(rpc.db.read(), id).await?;
     let right = rpc.passwords.verify(password, hash).await?;
+    let usable = account.as_ref().is_some_and(Account::is_active);
+    if !(right && usable) {
+        // For nobody too, as above.
+        let whose = account.as_ref().map(|account| account.parts().id);
+        let reason = if right { "inactive" } else { "" };
+        let entry = &Entry::by_stranger(Action::LoginRefused, whose).with(reason);
+        rpc.db
+            .write(|tx| async move { store::audit::append(&tx, entry.clone()).await })
+            .await?;
+    }
     throttle()
         .settle(email.as_str(), right, Instant::now())
         .map_err(Error::TooManyFailures)?;

@@ -5,7 +5,11 @@ use contracts::caravan::identity::v1 as pb;
 use secrecy::SecretString;
 
 use super::{Rpc, authenticate::authenticate, my_account};
-use crate::{error::Error, store};
+use crate::{
+    domain::audit::{Action, Entry},
+    error::Error,
+    store,
+};
 
 pub(super) async fn handle(
     rpc: &Rpc,
@@ -16,7 +20,8 @@ pub(super) async fn handle(
     let new = SecretString::from(request.new_password);
     let account = my_account(rpc, &call).await?;
     let account = authenticate(rpc, &account.parts().email, current).await?;
-    set_password(rpc, account.parts().id, new).await?;
+    let id = account.parts().id;
+    set_password(rpc, id, new, Entry::by_owner(Action::PasswordChanged, id)).await?;
     Ok(pb::ChangePasswordResponse {})
 }
 
@@ -25,13 +30,15 @@ pub(super) async fn set_password(
     rpc: &Rpc,
     account: uuid::Uuid,
     password: SecretString,
+    entry: Entry,
 ) -> Result<(), Error> {
-    let hash = &rpc.passwords.hash(password).await?;
+    let (hash, entry) = (&rpc.passwords.hash(password).await?, &entry);
     rpc.db
         .write(|tx| async move {
             store::accounts::set_password(&tx, account, hash.clone()).await?;
             store::mails::forget(&tx, account).await?;
             store::sessions::end_all(&tx, account).await?;
+            store::audit::append(&tx, entry.clone()).await?;
             Ok(())
         })
         .await

@@ -5,7 +5,11 @@ use contracts::caravan::identity::v1 as pb;
 use secrecy::SecretString;
 
 use super::{Rpc, authenticate::authenticate, my_account};
-use crate::{error::Error, store};
+use crate::{
+    domain::audit::{Action, Entry},
+    error::Error,
+    store,
+};
 
 pub(super) async fn handle(
     rpc: &Rpc,
@@ -27,6 +31,7 @@ pub(super) async fn handle(
                 store::mails::forget(&tx, id).await?;
                 store::sessions::end_all(&tx, id).await?;
                 outbox::append(&tx, &pb::AccountClosed::from(&closed)).await?;
+                store::audit::append(&tx, Entry::by_owner(Action::Closed, id)).await?;
             }
             Ok::<_, Error>(())
         })

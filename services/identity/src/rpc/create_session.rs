@@ -7,7 +7,11 @@ use uuid::Uuid;
 
 use super::{Rpc, authenticate::authenticate};
 use crate::{
-    domain::{email::Email, session::Session},
+    domain::{
+        audit::{Action, Entry},
+        email::Email,
+        session::Session,
+    },
     error::Error,
     store,
     tokens::refresh,
@@ -31,7 +35,11 @@ pub(super) async fn handle(
         now,
     );
     rpc.db
-        .write(|tx| async move { store::sessions::insert(&tx, session).await })
+        .write(|tx| async move {
+            store::sessions::insert(&tx, session).await?;
+            let entry = Entry::by_owner(Action::Login, session.account).with(session.id);
+            Ok::<_, Error>(store::audit::append(&tx, entry).await?)
+        })
         .await?;
     Ok(pb::CreateSessionResponse {
         session: Some(rpc.tokens_of(session, &account, now)?),

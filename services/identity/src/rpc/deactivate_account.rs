@@ -8,10 +8,10 @@ use crate::error::Error;
 
 pub(super) async fn handle(
     rpc: &Rpc,
-    _call: Call,
+    call: Call,
     request: pb::DeactivateAccountRequest,
 ) -> Result<pb::DeactivateAccountResponse, Error> {
-    let account = set_state::handle(rpc, &request.account_id, false).await?;
+    let account = set_state::handle(rpc, &call, &request.account_id, false).await?;
     Ok(pb::DeactivateAccountResponse {
         account: Some(convert::account(&account)),
     })

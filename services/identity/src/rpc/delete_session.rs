@@ -4,7 +4,11 @@ use chassis::Call;
 use contracts::caravan::identity::v1 as pb;
 
 use super::Rpc;
-use crate::{error::Error, store};
+use crate::{
+    domain::audit::{Action, Entry},
+    error::Error,
+    store,
+};
 
 pub(super) async fn handle(
     rpc: &Rpc,
@@ -18,7 +22,14 @@ pub(super) async fn handle(
         .map_err(|_| Error::invalid("sessionId", "must be a UUID"))?;
     let ended = rpc
         .db
-        .write(|tx| async move { store::sessions::end(&tx, id, account).await })
+        .write(|tx| async move {
+            let ended = store::sessions::end(&tx, id, account).await?;
+            if ended {
+                let entry = Entry::by_owner(Action::SessionEnded, account).with(id);
+                store::audit::append(&tx, entry).await?;
+            }
+            Ok::<_, Error>(ended)
+        })
         .await?;
     // Another person's session is answered as one that does not exist.
     if ended {

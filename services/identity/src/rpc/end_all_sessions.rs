@@ -4,7 +4,11 @@ use chassis::Call;
 use contracts::caravan::identity::v1 as pb;
 
 use super::Rpc;
-use crate::{error::Error, store};
+use crate::{
+    domain::audit::{Action, Entry},
+    error::Error,
+    store,
+};
 
 pub(super) async fn handle(
     rpc: &Rpc,
@@ -14,7 +18,12 @@ pub(super) async fn handle(
     let account = call.caller.user_id().ok_or(Error::NoPerson)?;
     let ended = rpc
         .db
-        .write(|tx| async move { store::sessions::end_all(&tx, account).await })
+        .write(|tx| async move {
+            let ended = store::sessions::end_all(&tx, account).await?;
+            let entry = Entry::by_owner(Action::AllSessionsEnded, account);
+            store::audit::append(&tx, entry).await?;
+            Ok::<_, Error>(ended)
+        })
         .await?;
     Ok(pb::EndAllSessionsResponse {
         ended: i32::try_from(ended).unwrap_or(i32::MAX),

@@ -4,7 +4,12 @@ use chassis::Call;
 use contracts::caravan::identity::v1 as pb;
 
 use super::Rpc;
-use crate::{error::Error, store, tokens::refresh::RefreshToken};
+use crate::{
+    domain::audit::{Action, Entry},
+    error::Error,
+    store,
+    tokens::refresh::RefreshToken,
+};
 
 pub(super) async fn handle(
     rpc: &Rpc,
@@ -21,6 +26,8 @@ pub(super) async fn handle(
             let session = store::sessions::find(&tx, token.session).await?;
             if let Some(session) = session.filter(|session| token.is_of(session)) {
                 store::sessions::end(&tx, session.id, session.account).await?;
+                let entry = Entry::by_owner(Action::SessionEnded, session.account);
+                store::audit::append(&tx, entry.with(session.id)).await?;
             }
             Ok::<_, Error>(())
         })

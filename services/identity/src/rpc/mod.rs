@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use chassis::{Call, db::Db};
-use contracts::caravan::identity::v1::{self as pb, identity_service_server::IdentityService};
+use contracts::caravan::identity::v1::{
+    self as pb, audit_service_server::AuditService, identity_service_server::IdentityService,
+};
 use time::OffsetDateTime;
 use tonic::{Request, Response, Status, async_trait};
 
@@ -30,6 +32,7 @@ mod get_account;
 mod get_key_set;
 mod get_my_account;
 mod issue_service_token;
+mod list_audit_entries;
 mod list_pending_mails;
 mod list_sessions;
 mod reactivate_account;
@@ -328,6 +331,19 @@ impl IdentityService for Rpc {
     ) -> Result<Response<pb::SetAccountRolesResponse>, Status> {
         chassis::rpc::unary(request, |call, message| {
             set_account_roles::handle(self, call, message)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl AuditService for Rpc {
+    async fn list_audit_entries(
+        &self,
+        request: Request<pb::ListAuditEntriesRequest>,
+    ) -> Result<Response<pb::ListAuditEntriesResponse>, Status> {
+        chassis::rpc::unary(request, |call, message| {
+            list_audit_entries::handle(self, call, message)
         })
         .await
     }

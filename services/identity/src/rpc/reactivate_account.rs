@@ -8,10 +8,10 @@ use crate::error::Error;
 
 pub(super) async fn handle(
     rpc: &Rpc,
-    _call: Call,
+    call: Call,
     request: pb::ReactivateAccountRequest,
 ) -> Result<pb::ReactivateAccountResponse, Error> {
-    let account = set_state::handle(rpc, &request.account_id, true).await?;
+    let account = set_state::handle(rpc, &call, &request.account_id, true).await?;
     Ok(pb::ReactivateAccountResponse {
         account: Some(convert::account(&account)),
     })

@@ -6,7 +6,10 @@ use time::OffsetDateTime;
 
 use super::Rpc;
 use crate::{
-    domain::session::{Session, Shown},
+    domain::{
+        audit::{Action, Entry},
+        session::{Session, Shown},
+    },
     error::Error,
     store,
     tokens::refresh::RefreshToken,
@@ -71,6 +74,9 @@ async fn refresh(
                         "a used refresh token came again: the session is ended"
                     );
                     store::sessions::end(&tx, session.id, session.account).await?;
+                    let whose = Some(session.account);
+                    let entry = Entry::by_stranger(Action::RefreshTokenReused, whose);
+                    store::audit::append(&tx, entry.with(session.id)).await?;
                     Ok(None)
                 }
             }

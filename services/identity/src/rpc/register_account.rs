@@ -9,6 +9,7 @@ use super::{Rpc, convert, send_mail};
 use crate::{
     domain::{
         account::{Account, Registered, Role},
+        audit::{Action, Entry},
         mail::Kind,
     },
     error::Error,
@@ -46,6 +47,8 @@ pub(super) async fn handle(
             }
             outbox::append(&tx, &pb::AccountRegistered::from(registered)).await?;
             send_mail::send(&tx, mail).await?;
+            let entry = Entry::by_stranger(Action::Registered, Some(account.parts().id));
+            store::audit::append(&tx, entry).await?;
             Ok(())
         })
         .await?;

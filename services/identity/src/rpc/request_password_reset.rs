@@ -5,7 +5,12 @@ use contracts::caravan::identity::v1 as pb;
 
 use super::{Rpc, send_mail};
 use crate::{
-    domain::{account::Account, email::Email, mail::Kind},
+    domain::{
+        account::Account,
+        audit::{Action, Entry},
+        email::Email,
+        mail::Kind,
+    },
     error::Error,
     store,
 };
@@ -20,12 +25,14 @@ pub(super) async fn handle(
     let account = store::accounts::find_by_email(rpc.db.read(), &email).await?;
     let account = account.filter(Account::is_active);
     // For nobody too: a row that nothing comes of takes as long.
-    let mail = &send_mail::new(
-        account.map(|account| account.parts().id),
-        Kind::PasswordReset,
-    )?;
+    let whose = account.map(|account| account.parts().id);
+    let mail = &send_mail::new(whose, Kind::PasswordReset)?;
     rpc.db
-        .write(|tx| async move { send_mail::send(&tx, mail).await })
+        .write(|tx| async move {
+            send_mail::send(&tx, mail).await?;
+            let entry = Entry::by_stranger(Action::PasswordResetRequested, whose);
+            Ok::<_, Error>(store::audit::append(&tx, entry).await?)
+        })
         .await?;
     Ok(pb::RequestPasswordResetResponse {})
 }

@@ -5,7 +5,14 @@ use contracts::caravan::identity::v1 as pb;
 use secrecy::SecretString;
 
 use super::{Rpc, change_password::set_password};
-use crate::{domain::mail::Kind, error::Error, store};
+use crate::{
+    domain::{
+        audit::{Action, Entry},
+        mail::Kind,
+    },
+    error::Error,
+    store,
+};
 
 pub(super) async fn handle(
     rpc: &Rpc,
@@ -28,6 +35,7 @@ pub(super) async fn handle(
     if !active {
         return Err(Error::InvalidMailToken);
     }
-    set_password(rpc, account, password).await?;
+    let entry = Entry::by_stranger(Action::PasswordReset, Some(account));
+    set_password(rpc, account, password, entry).await?;
     Ok(pb::ResetPasswordResponse {})
 }

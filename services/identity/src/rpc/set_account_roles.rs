@@ -4,7 +4,14 @@ use chassis::{Call, outbox};
 use contracts::caravan::identity::v1 as pb;
 
 use super::{Rpc, convert};
-use crate::{domain::account::Role, error::Error, store};
+use crate::{
+    domain::{
+        account::Role,
+        audit::{Action, Entry},
+    },
+    error::Error,
+    store,
+};
 
 pub(super) async fn handle(
     rpc: &Rpc,
@@ -19,7 +26,8 @@ pub(super) async fn handle(
         })
     });
     let roles = &roles.collect::<Result<Vec<_>, _>>()?;
-    let by = call.caller.user_id();
+    let (by, actor) = (call.caller.user_id(), &call.caller.label());
+    let detail = &request.roles.join(",");
     let account = rpc
         .db
         .write(|tx| async move {
@@ -29,6 +37,8 @@ pub(super) async fn handle(
             if let Some(updated) = account.set_roles(roles.clone(), by)? {
                 store::accounts::save(&tx, &account).await?;
                 outbox::append(&tx, &pb::AccountUpdated::from(&updated)).await?;
+                let entry = Entry::new(actor.clone(), Action::RolesSet, id);
+                store::audit::append(&tx, entry.with(detail)).await?;
             }
             Ok::<_, Error>(account)
         })

@@ -1,13 +1,31 @@
 //! Opens or closes an account for its person; what deactivating and reactivating share.
 
-use chassis::outbox;
+use chassis::{Call, outbox};
 use contracts::caravan::identity::v1 as pb;
 
 use super::{Rpc, convert};
-use crate::{domain::account::Account, error::Error, store};
+use crate::{
+    domain::{
+        account::Account,
+        audit::{Action, Entry},
+    },
+    error::Error,
+    store,
+};
 
-pub(super) async fn handle(rpc: &Rpc, account_id: &str, active: bool) -> Result<Account, Error> {
+pub(super) async fn handle(
+    rpc: &Rpc,
+    call: &Call,
+    account_id: &str,
+    active: bool,
+) -> Result<Account, Error> {
     let id = convert::account_id(account_id, "accountId")?;
+    let actor = &call.caller.label();
+    let action = if active {
+        Action::Reactivated
+    } else {
+        Action::Deactivated
+    };
     rpc.db
         .write(|tx| async move {
             let mut account = store::accounts::find(&tx, id)
@@ -19,6 +37,7 @@ pub(super) async fn handle(rpc: &Rpc, account_id: &str, active: bool) -> Result<
                     store::sessions::end_all(&tx, id).await?;
                 }
                 outbox::append(&tx, &pb::AccountUpdated::from(&updated)).await?;
+                store::audit::append(&tx, Entry::new(actor.clone(), action, id)).await?;
             }
             Ok(account)
         })

@@ -4,7 +4,14 @@ use chassis::{Call, outbox};
 use contracts::caravan::identity::v1 as pb;
 
 use super::{Rpc, convert};
-use crate::{domain::account::Preferences, error::Error, store};
+use crate::{
+    domain::{
+        account::Preferences,
+        audit::{Action, Entry},
+    },
+    error::Error,
+    store,
+};
 
 /// What a request changes; `None` is left as it is.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -36,6 +43,7 @@ pub(super) async fn handle(
             if let Some(updated) = account.update::<Error>(name, Some(preferences))? {
                 store::accounts::save(&tx, &account).await?;
                 outbox::append(&tx, &pb::AccountUpdated::from(&updated)).await?;
+                store::audit::append(&tx, Entry::by_owner(Action::Updated, id)).await?;
             }
             Ok::<_, Error>(account)
         })

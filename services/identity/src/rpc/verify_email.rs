@@ -4,7 +4,14 @@ use chassis::{Call, outbox};
 use contracts::caravan::identity::v1 as pb;
 
 use super::{Rpc, convert};
-use crate::{domain::mail::Kind, error::Error, store};
+use crate::{
+    domain::{
+        audit::{Action, Entry},
+        mail::Kind,
+    },
+    error::Error,
+    store,
+};
 
 pub(super) async fn handle(
     rpc: &Rpc,
@@ -24,6 +31,8 @@ pub(super) async fn handle(
             if let Some(updated) = account.verify_email()? {
                 store::accounts::save(&tx, &account).await?;
                 outbox::append(&tx, &pb::AccountUpdated::from(&updated)).await?;
+                let entry = Entry::by_stranger(Action::EmailVerified, Some(id));
+                store::audit::append(&tx, entry).await?;
             }
             Ok::<_, Error>(account)
         })

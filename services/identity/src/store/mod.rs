@@ -1,6 +1,7 @@
 //! Aggregates to rows and back.
 
 pub mod accounts;
+pub mod audit;
 pub mod entity;
 pub mod mails;
 pub mod migrations;

@@ -5,6 +5,7 @@ use sea_orm_migration::prelude::*;
 mod m0001_accounts;
 mod m0002_signing_keys;
 mod m0003_sessions;
+mod m0004_audit;
 
 /// Every step, oldest first.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_accounts::Migration),
             Box::new(m0002_signing_keys::Migration),
             Box::new(m0003_sessions::Migration),
+            Box::new(m0004_audit::Migration),
         ]
     }
 }
