@@ -39,13 +39,15 @@ impl Tables {
         self.run("ANALYZE").await;
     }
 
-    /// Says when the schedule has to look at a saga, in microseconds since 1970.
+    /// Says when the next attempt of a waiting saga is due, in microseconds since 1970: in its log and for the schedule.
     pub(super) async fn make_due(&self, saga: &str, at_us: i64) {
         let id = self.literal(saga);
-        self.run(&format!(
-            "UPDATE sagas SET due_at_us = {at_us} WHERE id = {id}"
-        ))
-        .await;
+        for (table, column) in [("saga_log", "saga_id"), ("sagas", "id")] {
+            let sql = format!(
+                "UPDATE {table} SET due_at_us = {at_us} WHERE {column} = {id} AND due_at_us IS NOT NULL"
+            );
+            self.run(&sql).await;
+        }
     }
 
     /// A statement that copies the rows of a saga, once for each number from `$from` to `$to`.
