@@ -2,13 +2,13 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use chassis::telemetry;
 use http::{HeaderMap, request::Parts};
 
 use crate::{
     api::Api,
     gateway::Gateway,
     headers::{self, Times},
+    trace::Trace,
 };
 
 /// A request without its body.
@@ -19,6 +19,7 @@ pub(crate) struct Exchange<'r> {
     pub(crate) api: &'r Arc<Api>,
     /// Who sent it, as far as proxies in front are trusted to say so.
     pub(crate) client: IpAddr,
+    pub(crate) trace: &'r Trace,
     pub(crate) request_id: &'r str,
     pub(crate) head: &'r Parts,
 }
@@ -35,14 +36,7 @@ impl Exchange<'_> {
     }
 
     fn own_metadata(&self, mut metadata: HeaderMap, times: Times) -> HeaderMap {
-        let trace = telemetry::traceparent();
-        let incoming = headers::text(&self.head.headers, &headers::TRACEPARENT);
-        let ids = headers::Ids {
-            client: self.client,
-            request_id: self.request_id,
-            traceparent: trace.as_deref().or(incoming),
-        };
-        headers::metadata(&self.head.headers, ids, times, &mut metadata);
+        headers::metadata(&self.head.headers, (self.client, self.trace), times, &mut metadata);
         metadata
     }
 }

@@ -20,6 +20,8 @@ pub struct Gateway {
     api: ArcSwap<Api>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) ignore_unknown_fields: bool,
+    /// Whether somebody collects spans.
+    pub(crate) is_traced: bool,
     requests: AtomicUsize,
     pub(crate) drain: CancellationToken,
     /// WebSockets, which outlive the requests that they began with.
@@ -38,10 +40,17 @@ impl Gateway {
             api: ArcSwap::from_pointee(api),
             policies,
             ignore_unknown_fields,
+            is_traced: false,
             requests: AtomicUsize::new(0),
             drain,
             sockets: TaskTracker::new(),
         }
+    }
+
+    /// The same with a span for every request.
+    #[must_use]
+    pub fn traced(self, is_traced: bool) -> Self {
+        Self { is_traced, ..self }
     }
 
     /// The contract that requests are answered by now.

@@ -1,9 +1,11 @@
 //! Headers of a request that go on to the upstream, and those that say how long it may take.
 //! Only what is listed here goes on: whatever else a client sends, `caravan-*` above all, stays outside.
 
-use std::{net::IpAddr, time::Duration};
+use std::{cell::RefCell, net::IpAddr, thread::LocalKey, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::trace::Trace;
 
 /// Carries the request id, in and out.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -18,7 +20,13 @@ const REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout")
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Headers that are given on as they are.
-const FORWARDED: [HeaderName; 3] = [header::AUTHORIZATION, IDEMPOTENCY_KEY, TRACESTATE];
+const FORWARDED: [HeaderName; 4] = [
+    header::AUTHORIZATION,
+    IDEMPOTENCY_KEY,
+    TRACESTATE,
+    // Only a service knows whether its stream can be resumed.
+    HeaderName::from_static("last-event-id"),
+];
 
 /// Headers of one connection, which mean nothing on the next.
 pub(crate) const HOP_BY_HOP: [HeaderName; 8] = [
@@ -110,35 +118,55 @@ impl Times {
     }
 }
 
-/// Who asks, and what the request is called.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ids<'r> {
-    pub(crate) client: IpAddr,
-    pub(crate) request_id: &'r str,
-    pub(crate) traceparent: Option<&'r str>,
-}
-
-/// Adds the metadata of a call.
-pub(crate) fn metadata(headers: &HeaderMap, ids: Ids<'_>, times: Times, metadata: &mut HeaderMap) {
+/// Adds the metadata of a call for `client`.
+pub(crate) fn metadata(
+    headers: &HeaderMap,
+    (client, trace): (IpAddr, &Trace),
+    times: Times,
+    metadata: &mut HeaderMap,
+) {
     for name in FORWARDED {
         if let Some(value) = headers.get(&name) {
             metadata.insert(name, value.clone());
         }
     }
-    let mut put = |name: HeaderName, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            metadata.insert(name, value);
+    metadata.insert(REQUEST_ID, trace.request_id.clone());
+    if let Some(traceparent) = &trace.traceparent {
+        metadata.insert(TRACEPARENT, traceparent.clone());
+    }
+    let text = |text: String| HeaderValue::try_from(text).ok();
+    if let Some(wait) = times.wait.and_then(|wait| text(format!("wait={}", wait.as_secs()))) {
+        metadata.insert(PREFER, wait);
+    }
+    if let Some(client) = memo(&CLIENT, client, |client| client.to_string()) {
+        metadata.insert(FORWARDED_FOR, client);
+    }
+    if let Some(timeout) = memo(&TIMEOUT, times.deadline, format_timeout) {
+        metadata.insert(GRPC_TIMEOUT, timeout);
+    }
+}
+
+thread_local! {
+    static CLIENT: RefCell<Option<(IpAddr, HeaderValue)>> = const { RefCell::new(None) };
+    static TIMEOUT: RefCell<Option<(Duration, HeaderValue)>> = const { RefCell::new(None) };
+}
+
+/// The header for a value, kept for the next request, which mostly has the same.
+fn memo<T: Copy + PartialEq>(
+    last: &'static LocalKey<RefCell<Option<(T, HeaderValue)>>>,
+    value: T,
+    text: impl Fn(T) -> String,
+) -> Option<HeaderValue> {
+    last.with_borrow_mut(|last| {
+        if let Some((known, header)) = last.as_ref()
+            && *known == value
+        {
+            return Some(header.clone());
         }
-    };
-    put(REQUEST_ID, ids.request_id);
-    if let Some(traceparent) = ids.traceparent {
-        put(TRACEPARENT, traceparent);
-    }
-    if let Some(wait) = times.wait {
-        put(PREFER, &format!("wait={}", wait.as_secs()));
-    }
-    put(FORWARDED_FOR, &ids.client.to_string());
-    put(GRPC_TIMEOUT, &format_timeout(times.deadline));
+        let header = HeaderValue::try_from(text(value)).ok()?;
+        *last = Some((value, header.clone()));
+        Some(header)
+    })
 }
 
 /// What a gRPC client says beside its messages, without what is the connection's, the mesh's or the gateway's to say.
@@ -275,13 +303,10 @@ mod tests {
             headers.insert(name, HeaderValue::from_static("wait=99"));
         }
         let times = Times::of(&headers, None).expect("well-formed");
-        let ids = Ids {
-            client: "10.0.0.7".parse().expect("an address"),
-            request_id: "r-1",
-            traceparent: Some("00-aa-bb-01"),
-        };
+        let client = "10.0.0.7".parse().expect("an address");
+        let trace = Trace::begin(&headers, "r", false);
         let mut metadata = HeaderMap::new();
-        super::metadata(&headers, ids, times, &mut metadata);
+        super::metadata(&headers, (client, &trace), times, &mut metadata);
         let mut names: Vec<_> = metadata.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(

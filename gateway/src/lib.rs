@@ -28,6 +28,7 @@ pub mod source;
 mod status;
 pub mod stream;
 pub mod tls;
+mod trace;
 mod upload;
 pub mod upstream;
 mod worker;

@@ -1,12 +1,16 @@
 //! One request from its headers to its answer, in one order. Each step may end the request; what it then answers
 //! still goes through the last steps.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use chassis::{context::Context, telemetry};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::{
     answer::{self, Answer},
@@ -18,6 +22,7 @@ use crate::{
     rest,
     router::{self, Target},
     socket,
+    trace::Trace,
 };
 
 /// Answers a request. Never fails: what goes wrong becomes a problem.
@@ -29,33 +34,53 @@ pub(crate) async fn answer(
     let start = Instant::now();
     let api = gateway.api();
     let (head, body) = request.into_parts();
-    // First of all, since whatever goes wrong names it.
-    let request_id = Context::new(headers::text(&head.headers, &headers::REQUEST_ID)).request_id;
+    // The route, since all that follows depends on the rpc; and what the request is called, since all that goes wrong
+    // names it.
+    let target = router::find(&api, &head);
+    let label = target.label();
+    let trace = Trace::begin(&head.headers, label, gateway.is_traced);
     let exchange = Exchange {
         gateway: &gateway,
         api: &api,
         client: gateway.policies.client(peer.ip(), &head.headers),
-        request_id: &request_id,
+        trace: &trace,
+        request_id: trace.id(),
         head: &head,
     };
-    // The route, since all that follows depends on the rpc.
-    let target = router::find(&api, &head);
-    let label = target.label();
-    let incoming = headers::text(&head.headers, &headers::TRACEPARENT);
-    let span = telemetry::entry_span(telemetry::Kind::Server, label, &request_id, incoming);
-    let mut answer = run(exchange, target, body).instrument(span.clone()).await;
+    // Pinned where it is: a future that is handed on by value is copied at every step, several kilobytes each time.
+    let steps = pin!(run(exchange, target, body));
+    let mut answer = match &trace.span {
+        Some(span) => steps.instrument(span.clone()).await,
+        None => steps.await,
+    };
     finish(&exchange, answer.headers_mut());
     if head.method == Method::HEAD {
         answer = answer::without_body(answer);
     }
-    let _entered = span.enter();
-    let verb = router::known_verb(&head.method);
-    metrics::answered(verb, label, answer.status(), start.elapsed());
-    let milliseconds = (start.elapsed().as_secs_f64() * 1e6).round() / 1e3;
-    tracing::info!(
-        target: "http", method = verb, route = label, status = answer.status().as_u16(), milliseconds, "answered"
-    );
+    let entered = trace.span.as_ref().map(Span::enter);
+    note(&exchange, label, answer.status(), start.elapsed());
+    drop(entered);
     answer
+}
+
+/// What operators see of a request.
+fn note(exchange: &Exchange<'_>, route: &str, status: StatusCode, elapsed: Duration) {
+    let verb = router::known_verb(&exchange.head.method);
+    metrics::answered(verb, route, status, elapsed);
+    if !tracing::enabled!(target: "http", tracing::Level::INFO) {
+        return;
+    }
+    let (status, milliseconds) = (status.as_u16(), (elapsed.as_secs_f64() * 1e6).round() / 1e3);
+    let trace = exchange.trace;
+    if trace.span.is_some() {
+        tracing::info!(target: "http", method = verb, route, status, milliseconds, "answered");
+    } else {
+        let parent = trace.traceparent.as_ref().and_then(|parent| parent.to_str().ok());
+        let trace_id = parent.and_then(|parent| parent.split('-').nth(1));
+        tracing::info!(
+            target: "http", method = verb, route, status, milliseconds, request_id = trace.id(), trace_id, "answered"
+        );
+    }
 }
 
 /// The steps that may refuse, and the answer of the one that does not.
@@ -104,7 +129,8 @@ async fn steps<'r>(
         Target::Rpc(method, protocol) => {
             // As for a route: the same rpc has the same rules, however it is called.
             policies.admit(&exchange, &method.rules, headers, admitted).await?;
-            return passthrough::answer(exchange, method, protocol, body, place).await;
+            let passed = passthrough::answer(exchange, method, protocol, body, place);
+            return Box::pin(passed).await;
         }
         Target::NoRpc(_) => return Err(router::no_rpc()),
         // The document and its page are everybody's: they say nothing that the contract does not.
@@ -115,7 +141,7 @@ async fn steps<'r>(
     // Who may not call, or calls too often, is refused before the body is read.
     policies.admit(&exchange, rules, headers, admitted).await?;
     // What is kept is answered without a call; only now, since the caller is part of its key.
-    let fetch = rest::answer(exchange, found, body, place);
+    let fetch = pin!(rest::answer(exchange, found, body, place));
     policies.kept(&exchange, rules, fetch).await
 }
 
@@ -125,7 +151,5 @@ fn finish(exchange: &Exchange<'_>, headers: &mut HeaderMap) {
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    if let Ok(id) = HeaderValue::from_str(exchange.request_id) {
-        headers.insert(headers::REQUEST_ID, id);
-    }
+    headers.insert(headers::REQUEST_ID, exchange.trace.request_id.clone());
 }

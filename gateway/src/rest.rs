@@ -1,5 +1,7 @@
 //! A request by a route: message, call, answer.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::Incoming;
@@ -37,26 +39,22 @@ pub(crate) async fn answer(
     };
     let times = times.map_err(Problem::malformed_header)?;
     let deadline = Instant::now() + times.deadline;
+    // What is rarer than a single message has a future of its own, so that each request's stays small.
     if method.client_streaming {
-        let metadata = exchange.metadata(times);
-        let call = method.upstream()?.open(&method.path, &metadata);
-        let call = within(deadline, call).await?;
-        let sent = timeout_at(deadline, upload(&exchange, &found, body, call)).await;
-        let late = |_| Err(Problem::of_status(&Status::deadline_exceeded()));
-        return one(exchange.api, &found, &sent.unwrap_or_else(late)?);
+        return Box::pin(uploaded(exchange, found, body, (times, deadline))).await;
     }
     let framed = message(&exchange, &found, body).await?;
     let upstream = method.upstream()?;
     let metadata = || exchange.metadata(times);
     let has_key = exchange.head.headers.contains_key(headers::IDEMPOTENCY_KEY);
-    let call = upstream.call(upstream::Call {
+    let call = upstream::Call {
         path: &method.path,
         metadata: &metadata,
         framed,
         repeatable: method.is_repeatable(&exchange.head.method, has_key),
-    });
+    };
     let Some(format) = format else {
-        let call = async { call.await?.only().await };
+        let call = pin!(async { upstream.call(call).await?.only().await });
         let message = within(deadline, call).await?;
         return one(exchange.api, &found, &message);
     };
@@ -69,7 +67,24 @@ pub(crate) async fn answer(
         request_id: exchange.request_id.into(),
         _place: place,
     };
-    within(deadline, async { start.answer(call.await?).await }).await
+    let begun = Box::pin(async { start.answer(upstream.call(call).await?).await });
+    within(deadline, begun).await
+}
+
+/// The answer to a request whose body is a stream of messages.
+async fn uploaded(
+    exchange: Exchange<'_>,
+    found: Found<'_, '_>,
+    body: Incoming,
+    (times, deadline): (Times, Instant),
+) -> Result<Answer, Problem> {
+    let method = exchange.api.method_of(found.binding());
+    let metadata = exchange.metadata(times);
+    let call = method.upstream()?.open(&method.path, &metadata);
+    let call = within(deadline, call).await?;
+    let sent = timeout_at(deadline, upload(&exchange, &found, body, call)).await;
+    let late = |_| Err(Problem::of_status(&Status::deadline_exceeded()));
+    one(exchange.api, &found, &sent.unwrap_or_else(late)?)
 }
 
 /// How a stream is answered; `None` for one message.

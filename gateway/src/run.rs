@@ -164,7 +164,10 @@ async fn contract(
     tracing::info!(routes, compile_ms, "contract compiled");
     source::record_routes(routes);
     let lenient = config.ignore_unknown_fields;
-    let gateway = Arc::new(Gateway::new(api, policies, lenient, drain.clone()));
+    let gateway = Gateway::new(api, policies, lenient, drain.clone());
+    let is_traced = config.telemetry.otlp_endpoint.as_ref();
+    let is_traced = is_traced.is_some_and(|endpoint| !endpoint.is_empty());
+    let gateway = Arc::new(gateway.traced(is_traced));
     if !sources.is_built_in() {
         let watch = Watch {
             sources,

@@ -88,6 +88,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     command.arg("backend");
     let backend = Process::start(command).context("backend")?;
 
+    let policies = folder.path().join("policies.yaml");
+    std::fs::write(&policies, RATES)?;
+    let policies = policies.display().to_string();
     let gateway = |options: &[&str]| {
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         proxy::gateway(&arguments.gateway, &descriptors, backend.port, &options)
@@ -98,10 +101,10 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         proxies.push((report::FLOOR, proxy::floor(backend.port).context("floor")?));
     }
     if wanted(report::GATEWAY) {
-        proxies.push((report::GATEWAY, gateway(&BARE).context("gateway")?));
+        proxies.push((report::GATEWAY, gateway(&["--policies", "off"]).context("gateway")?));
     }
     if wanted(report::GATEWAY_ALL) {
-        proxies.push((report::GATEWAY_ALL, gateway(&FULL).context("gateway")?));
+        proxies.push((report::GATEWAY_ALL, gateway(&["--policies", &policies]).context("gateway")?));
     }
     match &arguments.envoy {
         Some(program) if wanted(report::ENVOY) => {
@@ -130,10 +133,8 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     say(&report.print())
 }
 
-/// Everything that can be off is off.
-const BARE: [&str; 4] = ["--default-access", "public", "--policies", "off"];
-/// What is on where nobody says anything.
-const FULL: [&str; 2] = ["--default-access", "public"];
+/// All that is on where nobody says anything, at rates that let the load through.
+const RATES: &str = "rates:\n  read: 1000000/s\n  write: 1000000/s\n";
 
 /// One kind of request at one number of connections.
 struct Load {

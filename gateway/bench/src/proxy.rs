@@ -116,6 +116,8 @@ pub(crate) fn gateway(
             "1",
             "--log",
             "warn",
+            "--default-access",
+            "public",
         ])
         .arg("--descriptor-set")
         .arg(descriptors)

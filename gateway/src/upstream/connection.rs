@@ -23,9 +23,12 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest wait for a ping's answer.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of one answer that may wait here for a slow client.
-const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Bytes of all answers of a connection that may wait here.
-const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// What waiting messages may cost beside their bytes. A stream of tiny messages to a slow client fills its window with tens of
+/// thousands of frames; below that h2 would take it for an attack and end the connection with all other calls on it.
+const FRAME_BUDGET_BYTES: usize = 256 * 1024 * 1024;
 /// Largest header block of an answer, in bytes.
 const MAX_HEADER_BYTES: u32 = 32 * 1024;
 /// Largest frame that is taken at once; larger ones cost fewer steps for a large answer.
@@ -113,6 +116,7 @@ impl Connection {
             .initial_max_send_streams(FIRST_STREAMS)
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .data_frame_budget(FRAME_BUDGET_BYTES)
             .max_frame_size(MAX_FRAME_BYTES)
             .max_header_list_size(MAX_HEADER_BYTES)
             .max_local_error_reset_streams(Some(MAX_LOCAL_ERROR_RESETS));

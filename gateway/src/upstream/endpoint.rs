@@ -127,25 +127,34 @@ impl Endpoint {
     /// The least loaded connection, or one more where that has enough to do.
     async fn connection(&self) -> Result<Arc<Connection>, Failure> {
         let lane = self.lane();
-        let Some(best) = lane.best() else {
-            let failures = lane.failures.load(Ordering::Acquire);
-            let _connecting = lane.connecting.lock().await;
-            if let Some(connection) = lane.best() {
-                return Ok(connection);
-            }
-            if lane.failures.load(Ordering::Acquire) != failures {
-                return Err(Failure::never_sent("connecting has just failed"));
-            }
-            return self.connect(lane).await;
-        };
-        if best.calls() >= CALLS_PER_CONNECTION
-            && lane.has_room()
-            && let Ok(_connecting) = lane.connecting.try_lock()
-        {
-            // One call waits for the new connection, others go on with what there is.
-            return Ok(self.connect(lane).await.unwrap_or(best));
+        match lane.best() {
+            Some(best) if best.calls() < CALLS_PER_CONNECTION || !lane.has_room() => Ok(best),
+            // Apart from the call's own future, which is far smaller than that of a handshake.
+            best => Box::pin(self.one_more(lane, best)).await,
         }
-        Ok(best)
+    }
+
+    async fn one_more(
+        &self,
+        lane: &Lane,
+        best: Option<Arc<Connection>>,
+    ) -> Result<Arc<Connection>, Failure> {
+        if let Some(best) = best {
+            // One call waits for the new connection, others go on with what there is.
+            return match lane.connecting.try_lock() {
+                Ok(_connecting) => Ok(self.connect(lane).await.unwrap_or(best)),
+                Err(_) => Ok(best),
+            };
+        }
+        let failures = lane.failures.load(Ordering::Acquire);
+        let _connecting = lane.connecting.lock().await;
+        if let Some(connection) = lane.best() {
+            return Ok(connection);
+        }
+        if lane.failures.load(Ordering::Acquire) != failures {
+            return Err(Failure::never_sent("connecting has just failed"));
+        }
+        self.connect(lane).await
     }
 
     async fn connect(&self, lane: &Lane) -> Result<Arc<Connection>, Failure> {

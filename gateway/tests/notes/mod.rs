@@ -1,0 +1,326 @@
+//! The gateway as a process, in front of a service whose contract was made here: it gives back what it gets.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+    pin::Pin,
+    process::Stdio,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    net::TcpListener,
+    process::{Child, ChildStdout, Command},
+    time::timeout,
+};
+use tower::ServiceExt as _;
+
+/// Longest wait for anything in a test.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Every kind of rpc; `extra` stands in the service.
+pub(crate) fn contract(extra: &str) -> Vec<u8> {
+    let text = format!(
+        r#"
+        syntax = "proto3";
+        package notes.v1;
+        import "google/api/annotations.proto";
+        message Note {{ string id = 1; string text = 2; }}
+        service Notes {{
+          rpc Get(Note) returns (Note) {{ option (google.api.http) = {{get: "/v1/notes/{{id}}"}}; }}
+          rpc Put(Note) returns (Note) {{ option (google.api.http) = {{post: "/v1/notes" body: "*"}}; }}
+          rpc List(Note) returns (stream Note) {{ option (google.api.http) = {{get: "/v1/notes"}}; }}
+          rpc Collect(stream Note) returns (Note);
+          rpc Chat(stream Note) returns (stream Note);
+          {extra}
+        }}
+        "#
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("notes.proto"), text).expect("a file");
+    let google = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto");
+    let includes = [folder.path(), Path::new(google)];
+    let mut compiler = protox::Compiler::new(includes).expect("folders");
+    compiler.include_imports(true);
+    compiler.open_file("notes.proto").expect("a contract");
+    compiler.encode_file_descriptor_set()
+}
+
+/// Writes a file as careful operators do: whole, or not at all.
+pub(crate) fn replace(path: &Path, contents: &[u8]) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, contents).expect("a file");
+    std::fs::rename(new, path).expect("the same folder");
+}
+
+/// The message of the contract.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Note {
+    #[prost(string, tag = "1")]
+    pub(crate) id: String,
+    #[prost(string, tag = "2")]
+    pub(crate) text: String,
+}
+
+pub(crate) fn note(id: &str) -> Note {
+    Note {
+        id: id.into(),
+        text: "hello".into(),
+    }
+}
+
+/// A gateway that ends with its handle.
+pub(crate) struct Gateway {
+    pub(crate) url: String,
+    pub(crate) child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Gateway {
+    /// Starts it on a free port.
+    pub(crate) async fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_gateway"))
+            .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--reload-interval", "20ms"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("a gateway");
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+        let first = timeout(PATIENCE, lines.next_line()).await.expect("in time");
+        let first = first.expect("text").expect("a first line");
+        let url = first.strip_prefix("listening ").expect("the address");
+        Self {
+            url: url.to_owned(),
+            child,
+            lines,
+        }
+    }
+
+    /// In front of `upstreams` with the contract of `file`, which anybody may call.
+    pub(crate) async fn of_file(file: &Path, upstreams: &[&str]) -> Self {
+        let file = file.display().to_string();
+        let mut arguments = vec!["--descriptor-set", &file, "--default-access", "public"];
+        for upstream in upstreams {
+            arguments.extend(["--upstream", upstream]);
+        }
+        arguments.extend(["--policies", "off"]);
+        Self::start(&arguments).await
+    }
+
+    /// The next log line that contains `text`.
+    pub(crate) async fn says(&mut self, text: &str) -> String {
+        let found = async {
+            loop {
+                let line = self.lines.next_line().await.expect("text").expect("more lines");
+                if line.contains(text) {
+                    return line;
+                }
+            }
+        };
+        let found = timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| panic!("never said: {text}"))
+    }
+
+    pub(crate) fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+}
+
+/// A folder with the contract in a file.
+pub(crate) fn folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("notes.binpb");
+    replace(&file, &contract(""));
+    (folder, file)
+}
+
+/// Asks until the answer has this status.
+pub(crate) async fn until_status(client: &reqwest::Client, url: &str, status: u16) {
+    let asked = async {
+        loop {
+            let answer = client.get(url).send().await;
+            if answer.is_ok_and(|answer| answer.status() == status) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let in_time = timeout(PATIENCE, asked).await;
+    in_time.unwrap_or_else(|_| panic!("{url} never answered {status}"));
+}
+
+/// The service. Ids of notes say what happens.
+#[derive(Clone, Default)]
+pub(crate) struct Service {
+    pub(crate) calls: Arc<AtomicUsize>,
+    /// Calls that are being served.
+    pub(crate) running: Arc<AtomicUsize>,
+    pub(crate) metadata: Arc<Mutex<HeaderMap>>,
+    reflection: Option<Reflection>,
+}
+
+/// Which version of server reflection there is.
+#[derive(Clone)]
+pub(crate) enum Reflection {
+    V1(Vec<u8>),
+    V1Alpha(Vec<u8>),
+}
+
+impl Service {
+    pub(crate) fn reflected(reflection: Reflection) -> Self {
+        Self {
+            reflection: Some(reflection),
+            ..Self::default()
+        }
+    }
+
+    /// Serves on a free port as long as the test runs.
+    pub(crate) async fn serve(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let service = self.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = service.clone();
+                let answer = service_fn(move |request| {
+                    let service = service.clone();
+                    async move { Ok::<_, Infallible>(service.answer(request).await) }
+                });
+                let builder = http2::Builder::new(TokioExecutor::new());
+                tokio::spawn(builder.serve_connection(TokioIo::new(stream), answer));
+            }
+        });
+        format!("http://{address}")
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
+        if request.uri().path().contains("ServerReflection") {
+            return self.reflect(request).await;
+        }
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        *self.metadata.lock().expect("metadata") = request.headers().clone();
+        self.running.fetch_add(1, Ordering::SeqCst);
+        let echo = Echo {
+            body: request.into_body(),
+            first: Bytes::new(),
+            ended: false,
+            running: self.running.clone(),
+        };
+        grpc(echo.boxed_unsync())
+    }
+
+    async fn reflect(&self, request: Request<Incoming>) -> Response<Answer> {
+        let path = request.uri().path().to_owned();
+        let request = request.map(tonic::body::Body::new);
+        let builder = tonic_reflection::server::Builder::configure();
+        let answer = match &self.reflection {
+            Some(Reflection::V1(set)) if path.contains(".v1.") => {
+                let service = builder.register_encoded_file_descriptor_set(set).build_v1();
+                service.expect("reflection").oneshot(request).await
+            }
+            Some(Reflection::V1Alpha(set)) if path.contains(".v1alpha.") => {
+                let service = builder.register_encoded_file_descriptor_set(set).build_v1alpha();
+                service.expect("reflection").oneshot(request).await
+            }
+            _ => {
+                let trailers = status(12, "no reflection here");
+                let mut answer = grpc(http_body_util::Empty::new().map_err(|e| match e {}).boxed_unsync());
+                answer.headers_mut().extend(trailers);
+                return answer;
+            }
+        };
+        answer.expect("infallible").map(|body| body.map_err(Into::into).boxed_unsync())
+    }
+}
+
+type Answer = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+fn grpc(body: Answer) -> Response<Answer> {
+    let mut response = Response::new(body);
+    let grpc = HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(header::CONTENT_TYPE, grpc);
+    response
+}
+
+fn status(code: i32, message: &str) -> HeaderMap {
+    HeaderMap::from_iter([
+        (HeaderName::from_static("grpc-status"), code.into()),
+        (
+            HeaderName::from_static("grpc-message"),
+            HeaderValue::from_str(message).expect("ASCII"),
+        ),
+    ])
+}
+
+/// Gives back every message as it comes.
+struct Echo {
+    body: Incoming,
+    /// The first bytes: what to do stands in them.
+    first: Bytes,
+    ended: bool,
+    running: Arc<AtomicUsize>,
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Echo {
+    fn asks(&self, what: &str) -> bool {
+        self.first.windows(what.len()).any(|part| part == what.as_bytes())
+    }
+}
+
+impl Body for Echo {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if self.asks("hangs") {
+            return Poll::Pending;
+        }
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(Ok(frame)) = frame
+            && let Ok(data) = frame.into_data()
+        {
+            if self.first.is_empty() {
+                self.first = data.clone();
+            }
+            if self.asks("hangs") {
+                return Poll::Pending;
+            }
+            if !self.asks("expires") {
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+        }
+        self.ended = true;
+        let trailers = match self.asks("expires") {
+            true => status(1, "Timeout expired"),
+            false => status(0, "fine"),
+        };
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+}
