@@ -23,8 +23,6 @@ use crate::{
 use history::Tables;
 use orchestrator::{Orchestrator, PURCHASE};
 use restate::Compared;
-use takeover::Takeover;
-use waiting::Waiting;
 
 /// Sagas in flight, one run each.
 const IN_FLIGHT: [usize; 4] = [1, 32, 128, 1000];
@@ -53,27 +51,24 @@ struct Run {
     cpu_s: f64,
 }
 
-/// All that was measured on one engine.
-struct Measured {
-    engine: Engine,
-    fsyncs_per_s: f64,
-    runs: Vec<Run>,
-    waiting: Waiting,
-    takeover: Option<Takeover>,
-}
-
-/// Measures and prints.
+/// Measures and prints, each part when it is done.
 pub(crate) async fn run(options: &Options) {
     println!("# Sagas\n");
     let mut beside = Vec::new();
     for engine in options.engines() {
-        if let Some(measured) = measure(options, engine).await {
-            println!("{}", report::tables(&measured));
-            let compared =
-                |run: &&Run| run.history == 0 && run.load.at_a_time == COMPARED_IN_FLIGHT;
-            let run = measured.runs.into_iter().find(|run| compared(&run));
-            beside.extend(run.map(|run| Compared::ours(engine, &run)));
+        let Some(runs) = measure(options, engine).await else {
+            continue;
+        };
+        println!("{}", report::runs(engine, &runs));
+        let waiting = waiting::measure(engine, options.sagas.sagas).await;
+        println!("{}", report::waiting(&waiting));
+        if engine == Engine::Postgres {
+            // Nobody but one process writes to an SQLite file.
+            println!("{}", report::takeover(&takeover::measure().await));
         }
+        let compared = |run: &&Run| run.history == 0 && run.load.at_a_time == COMPARED_IN_FLIGHT;
+        let run = runs.iter().find(compared);
+        beside.extend(run.map(|run| Compared::ours(engine, run)));
     }
     match &options.sagas.restate {
         Some(folder) => {
@@ -84,9 +79,8 @@ pub(crate) async fn run(options: &Options) {
     println!("{}", report::comparison(&beside));
 }
 
-async fn measure(options: &Options, engine: Engine) -> Option<Measured> {
+async fn measure(options: &Options, engine: Engine) -> Option<Vec<Run>> {
     let mut orchestrator = Orchestrator::start(engine).await?;
-    let fsyncs_per_s = machine::fsyncs_per_s(&std::env::temp_dir());
     let tables = Tables::open(engine, orchestrator.service.database()).await;
     let mut runs = Vec::new();
     for history in [0, options.sagas.sagas] {
@@ -99,18 +93,7 @@ async fn measure(options: &Options, engine: Engine) -> Option<Measured> {
             runs.push(drive(options, engine, &orchestrator, in_flight, history).await);
         }
     }
-    let takeover = match engine {
-        // Nobody but one process writes to an SQLite file.
-        Engine::Sqlite => None,
-        Engine::Postgres => Some(takeover::measure().await),
-    };
-    Some(Measured {
-        engine,
-        fsyncs_per_s,
-        runs,
-        waiting: waiting::measure(engine, options.sagas.sagas).await,
-        takeover,
-    })
+    Some(runs)
 }
 
 async fn drive(

@@ -2,43 +2,48 @@
 
 use std::fmt::Write;
 
-use super::{Measured, Run, restate::Compared};
-use crate::summary::{percentile, title};
+use kit::Engine;
+
+use super::{Run, restate::Compared, takeover::Takeover, waiting::Waiting};
+use crate::{
+    machine::fsyncs_per_s,
+    summary::{percentile, title},
+};
 
 /// CPU is told for this many sagas.
 const SAGAS: f64 = 10_000.0;
 
-/// Everything that was measured on one engine.
-pub(super) fn tables(measured: &Measured) -> String {
-    let mut text = format!("## Sagas of four steps on {}\n\n", title(measured.engine));
+/// Sagas per second on one engine.
+pub(super) fn runs(engine: Engine, runs: &[Run]) -> String {
+    let mut text = format!("## Sagas of four steps on {}\n\n", title(engine));
     let _ = writeln!(
         text,
         "The disk makes {:.0} single writes a second durable.\n",
-        measured.fsyncs_per_s
+        fsyncs_per_s(&std::env::temp_dir())
     );
     text += "| finished sagas in the table | in flight | sagas/s | p50 | p99 | commits per saga | WAL syncs per saga | CPU s per 10,000 | failed |\n";
     text += "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n";
-    for run in &measured.runs {
-        text += &row(run);
-    }
-    let waiting = &measured.waiting;
-    let _ = writeln!(
-        text,
-        "\n{} sagas wait: {:.1} MiB resident; one that was due was called after {:.0} ms.",
+    text + &runs.iter().map(row).collect::<String>()
+}
+
+/// Sagas that wait.
+pub(super) fn waiting(waiting: &Waiting) -> String {
+    format!(
+        "{} sagas wait: {:.1} MiB resident; one that was due was called after {:.0} ms.\n",
         waiting.sagas,
         waiting.resident_kib as f64 / 1024.0,
         waiting.late.as_secs_f64() * 1000.0
-    );
-    if let Some(takeover) = &measured.takeover {
-        let _ = writeln!(
-            text,
-            "One of two replicas was killed with {} sagas under way: the other called the first after {:.1} s, the last after {:.1} s.",
-            takeover.sagas,
-            takeover.first.as_secs_f64(),
-            takeover.last.as_secs_f64()
-        );
-    }
-    text
+    )
+}
+
+/// One of two replicas was killed.
+pub(super) fn takeover(takeover: &Takeover) -> String {
+    format!(
+        "One of two replicas was killed with {} sagas under way: the other called the first after {:.1} s, the last after {:.1} s.\n",
+        takeover.sagas,
+        takeover.first.as_secs_f64(),
+        takeover.last.as_secs_f64()
+    )
 }
 
 fn row(run: &Run) -> String {
