@@ -25,8 +25,43 @@
 //! # }
 //! ```
 //!
-//! What it does with input is strict: unknown fields, a field set twice or from two places, numbers
-//! that do not fit and bad escapes are an [`InputError`] that names the place. See [`Encoder`] for the lenient mode.
+//! # Parts
+//!
+//! - [`Schema`]: the tables of all messages and enums. [`Encoder::message`] and [`Printer::message`] need nothing else, and
+//!   take one message each: a stream is a loop around them.
+//! - [`Api`]: a schema with the routes. [`Api::find`] takes a method and a path, [`Found::encode`] puts path, query, headers
+//!   and body into one request, [`Found::print`] takes `response_body` out of a reply.
+//! - [`TextTemplate`]: text with fields of a message in it, such as a Location header.
+//! - [`http_body`], [`Binding::raw_response`]: `google.api.HttpBody`, whose bytes pass as they are.
+//!
+//! # Strict and lenient
+//!
+//! Unknown fields, a field set twice or from two places, numbers that do not fit and bad escapes are an [`InputError`]
+//! that names the place. [`Encoder::lenient`] steps over names that it does not know, and nothing else.
+//!
+//! # Cost
+//!
+//! Nothing is allocated for a field. Records in the order of their numbers, as encoders write them, are printed in one
+//! pass; others cost a table of offsets. Errors, escaped keys and query parameters allocate.
+//!
+//! A message without a route, from JSON and back:
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use transcode::{Encoder, Printer, Schema};
+//!
+//! let schema = Schema::compile(&contracts::DESCRIPTOR_POOL);
+//! let money = schema.message_id("caravan.common.v1.Money").ok_or("no such message")?;
+//! let (mut wire, mut json) = (Vec::new(), Vec::new());
+//! Encoder::default().message(&schema, money, br#"{"minorUnits": 690, "currencyCode": "EUR"}"#, &mut wire)?;
+//! Printer::default().message(&schema, money, &wire, &mut json)?;
+//! assert_eq!(json, br#"{"currencyCode":"EUR","minorUnits":"690"}"#);
+//!
+//! let error = Encoder::default().message(&schema, money, br#"{"minorUnits": 0.5}"#, &mut wire);
+//! assert_eq!(error.unwrap_err().to_string(), "body: minorUnits: must be an integer");
+//! # Ok(())
+//! # }
+//! ```
 
 mod api;
 mod binding;

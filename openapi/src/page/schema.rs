@@ -109,7 +109,10 @@ impl<'d> Page<'d> {
         }
         let rules = RULES.iter().filter(|rule| !schema[**rule].is_null());
         let rules: Vec<_> = rules
-            .map(|rule| format!("{rule} {}", schema[*rule].to_string().trim_matches('"')))
+            .map(|rule| match &schema[*rule] {
+                Value::String(value) => format!("{rule} {value}"),
+                value => format!("{rule} {value}"),
+            })
             .collect();
         if !rules.is_empty() {
             html.tag("p", "class=\"type\"", &rules.join(", "));
