@@ -23,6 +23,10 @@ const START: Micros = 1_000_000_000;
 
 /// A definition whose steps call something harmless. `(name, after, compensated, pivot)`; an empty `after` is parallel.
 fn definition(steps: &[(&str, &[&str], bool, bool)], attempts: i32) -> Arc<Definition> {
+    compile(&described(steps, attempts))
+}
+
+fn described(steps: &[(&str, &[&str], bool, bool)], attempts: i32) -> pb::Definition {
     let retry = Some(pb::RetryPolicy {
         max_attempts: attempts,
         ..Default::default()
@@ -45,11 +49,11 @@ fn definition(steps: &[(&str, &[&str], bool, bool)], attempts: i32) -> Arc<Defin
             pivot: *pivot,
             ..Default::default()
         });
-    compile(&pb::Definition {
+    pb::Definition {
         name: "test".into(),
         steps: steps.collect(),
         ..Default::default()
-    })
+    }
 }
 
 fn compile(definition: &pb::Definition) -> Arc<Definition> {
@@ -84,7 +88,7 @@ impl Bench {
         self.orders.extend(advance.orders);
     }
 
-    /// What is called now, oldest first: `step` or `-step`.
+    /// What is called now, oldest first: `step` or `-step`, an item of it as `step.0`.
     fn calls(&self) -> Vec<String> {
         self.orders.iter().map(|order| self.label(order)).collect()
     }
@@ -95,7 +99,12 @@ impl Bench {
         } else {
             ""
         };
-        format!("{sign}{}", self.saga.definition().steps[order.step].name)
+        let item = order
+            .item
+            .map(|item| format!(".{item}"))
+            .unwrap_or_default();
+        let name = &self.saga.definition().steps[order.step].name;
+        format!("{sign}{name}{item}")
     }
 
     fn answer(&mut self, call: &str, result: Result<(), &str>) {

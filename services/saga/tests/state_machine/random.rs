@@ -4,12 +4,19 @@ use std::collections::{BTreeSet, HashMap};
 
 use proptest::prelude::*;
 
+use contracts::caravan::saga::v1 as pb;
 use saga::domain::{
-    saga::{Progress, State, StepRun},
+    saga::{Order, Progress, State},
     transition::{Operation, Transition},
 };
 
-use super::{Bench, definition};
+use super::{Bench, compile, described};
+
+/// A step, or one item of it.
+type Unit = (usize, Option<u32>);
+
+/// Items of one step that may be under way at the same time.
+const MAX_PARALLEL: i32 = 2;
 
 /// What happens to a call.
 #[derive(Clone, Copy, Debug)]
@@ -37,16 +44,16 @@ enum Event {
 /// A participant with the chassis' barrier: the model of what was done.
 #[derive(Default)]
 struct World {
-    done: BTreeSet<usize>,
-    undone: BTreeSet<usize>,
+    done: BTreeSet<Unit>,
+    undone: BTreeSet<Unit>,
     /// Compensated before it was done: never done after.
-    barred: BTreeSet<usize>,
-    effects: HashMap<(usize, bool), u32>,
+    barred: BTreeSet<Unit>,
+    effects: HashMap<(Unit, bool), u32>,
 }
 
 impl World {
     /// Whether it is answered with success.
-    fn act(&mut self, step: usize) -> bool {
+    fn act(&mut self, step: Unit) -> bool {
         if self.done.contains(&step) {
             return true;
         }
@@ -58,7 +65,7 @@ impl World {
         true
     }
 
-    fn undo(&mut self, step: usize) {
+    fn undo(&mut self, step: Unit) {
         if self.undone.contains(&step) || self.barred.contains(&step) {
             return;
         }
@@ -85,11 +92,28 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// Steps by index: which earlier ones each waits for. A pivot, where there is one, stands between all others.
-fn graph() -> impl Strategy<Value = (Vec<Vec<usize>>, Option<usize>)> {
-    (1..7_usize, any::<u64>(), proptest::option::of(0..7_usize)).prop_map(|(count, bits, pivot)| {
-        let pivot = pivot.filter(|pivot| *pivot < count);
-        let mut after: Vec<Vec<usize>> = (0..count)
+/// Steps by index: which earlier ones each waits for, and how many items it has where it has some. A pivot, where there
+/// is one, stands between all others.
+#[derive(Clone, Debug)]
+struct Graph {
+    after: Vec<Vec<usize>>,
+    items: Vec<Option<usize>>,
+    pivot: Option<usize>,
+}
+
+impl Graph {
+    /// How often something is done where the saga completes.
+    fn units(&self) -> usize {
+        self.items.iter().map(|items| items.unwrap_or(1)).sum()
+    }
+}
+
+fn graph() -> impl Strategy<Value = Graph> {
+    let items = proptest::collection::vec(proptest::option::weighted(0.3, 0..4_usize), 1..7);
+    let pivot = proptest::option::of(0..7_usize);
+    (items, any::<u64>(), pivot).prop_map(|(mut items, bits, pivot)| {
+        let pivot = pivot.filter(|pivot| *pivot < items.len());
+        let mut after: Vec<Vec<usize>> = (0..items.len())
             .map(|step| {
                 (0..step)
                     .filter(|earlier| bits >> ((step * 7 + earlier) % 64) & 1 == 1)
@@ -97,6 +121,7 @@ fn graph() -> impl Strategy<Value = (Vec<Vec<usize>>, Option<usize>)> {
             })
             .collect();
         if let Some(pivot) = pivot {
+            items[pivot] = None;
             after[pivot] = (0..pivot).collect();
             for later in &mut after[pivot + 1..] {
                 if !later.contains(&pivot) {
@@ -104,11 +129,20 @@ fn graph() -> impl Strategy<Value = (Vec<Vec<usize>>, Option<usize>)> {
                 }
             }
         }
-        (after, pivot)
+        Graph {
+            after,
+            items,
+            pivot,
+        }
     })
 }
 
-fn bench(after: &[Vec<usize>], pivot: Option<usize>) -> Bench {
+fn bench(graph: &Graph) -> Bench {
+    let Graph {
+        after,
+        items,
+        pivot,
+    } = graph;
     let names: Vec<String> = (0..after.len()).map(|step| format!("s{step}")).collect();
     let parents: Vec<Vec<&str>> = after
         .iter()
@@ -128,11 +162,23 @@ fn bench(after: &[Vec<usize>], pivot: Option<usize>) -> Bench {
                 name.as_str(),
                 parents[step].as_slice(),
                 compensated,
-                pivot == Some(step),
+                *pivot == Some(step),
             )
         })
         .collect();
-    Bench::start(&definition(&steps, 3))
+    let mut definition = described(&steps, 3);
+    for (step, items) in definition.steps.iter_mut().zip(items) {
+        step.for_each = items.map(|items| pb::ForEach {
+            items: format!("{:?}", (0..items).collect::<Vec<_>>()),
+            max_parallel: MAX_PARALLEL,
+            ..Default::default()
+        });
+    }
+    Bench::start(&compile(&definition))
+}
+
+fn unit(order: &Order) -> Unit {
+    (order.step, order.item)
 }
 
 fn answer(bench: &mut Bench, world: &mut World, call: usize, fate: Fate) {
@@ -143,16 +189,17 @@ fn answer(bench: &mut Bench, world: &mut World, call: usize, fate: Fate) {
     let label = bench.label(&order);
     let arrives = matches!(fate, Fate::Done | Fate::Lost);
     let action = order.operation == Operation::Action;
+    let unit = unit(&order);
     let accepted = match (arrives, action) {
-        (true, true) => world.act(order.step),
+        (true, true) => world.act(unit),
         (true, false) => {
-            world.undo(order.step);
+            world.undo(unit);
             true
         }
         (false, _) => false,
     };
     // With a barrier a refusal means that it was never done.
-    let refused = matches!(fate, Fate::Refused) && action && !world.done.contains(&order.step);
+    let refused = matches!(fate, Fate::Refused) && action && !world.done.contains(&unit);
     let result = match fate {
         Fate::Done if accepted => Ok(()),
         Fate::Done | Fate::Refused if refused || !accepted && arrives => Err("FAILED_PRECONDITION"),
@@ -181,30 +228,29 @@ fn step(bench: &mut Bench, world: &mut World, event: Event) {
     }
 }
 
-/// There is something to undo, or there may be.
-fn left_traces(run: &StepRun) -> bool {
-    run.action.progress == Progress::Done || run.action.doubtful
-}
-
 /// What holds at every moment.
-fn check(bench: &Bench, after: &[Vec<usize>], pivot: Option<usize>) {
+fn check(bench: &Bench, graph: &Graph) {
     let steps = bench.saga.steps();
     for order in &bench.orders {
         match order.operation {
             Operation::Action => assert!(
-                after[order.step]
+                graph.after[order.step]
                     .iter()
                     .all(|parent| steps[*parent].is_settled())
             ),
             Operation::Compensation => {
-                for (later, parents) in after.iter().enumerate() {
-                    let action = steps[later].action.progress;
-                    let touched = left_traces(&steps[later])
-                        && bench.saga.definition().steps[later].compensation.is_some();
-                    if parents.contains(&order.step) {
-                        assert_ne!(action, Progress::Calling, "an answer is awaited");
+                let waiting = |(_, parents): &(usize, &Vec<usize>)| parents.contains(&order.step);
+                for (later, _) in graph.after.iter().enumerate().filter(waiting) {
+                    let undoable = bench.saga.definition().steps[later].compensation.is_some();
+                    for unit in steps[later].units() {
+                        assert_ne!(
+                            unit.action.progress,
+                            Progress::Calling,
+                            "an answer is awaited"
+                        );
                         assert!(
-                            !touched || steps[later].compensation.progress == Progress::Done,
+                            !(undoable && unit.left_traces())
+                                || unit.compensation.progress == Progress::Done,
                             "not yet undone"
                         );
                     }
@@ -212,7 +258,18 @@ fn check(bench: &Bench, after: &[Vec<usize>], pivot: Option<usize>) {
             }
         }
     }
-    if let Some(pivot) = pivot
+    let units: Vec<_> = bench.orders.iter().map(unit).collect();
+    let unique: BTreeSet<_> = units.iter().collect();
+    assert_eq!(unique.len(), units.len(), "called twice at a time");
+    for order in bench.orders.iter().filter(|order| order.item.is_some()) {
+        let same = |other: &&Order| (other.step, other.operation) == (order.step, order.operation);
+        let at_a_time = bench.orders.iter().filter(same).count();
+        assert!(
+            at_a_time <= MAX_PARALLEL as usize,
+            "too many items at a time"
+        );
+    }
+    if let Some(pivot) = graph.pivot
         && steps[pivot].action.progress == Progress::Done
     {
         assert!(
@@ -235,14 +292,14 @@ proptest! {
 
     #[test]
     fn every_effect_happens_once_or_is_undone(
-        (after, pivot) in graph(),
+        graph in graph(),
         events in proptest::collection::vec(event(), 0..60),
     ) {
-        let mut bench = bench(&after, pivot);
+        let mut bench = bench(&graph);
         let mut world = World::default();
         for event in events {
             step(&mut bench, &mut world, event);
-            check(&bench, &after, pivot);
+            check(&bench, &graph);
         }
         // From here on all is well, and an operator looks after it.
         for _ in 0..200 {
@@ -252,12 +309,12 @@ proptest! {
                 _ if bench.orders.is_empty() => step(&mut bench, &mut world, Event::Sleep),
                 _ => step(&mut bench, &mut world, Event::Answer(0, Fate::Done)),
             }
-            check(&bench, &after, pivot);
+            check(&bench, &graph);
         }
         prop_assert!(world.effects.values().all(|times| *times == 1), "{:?}", world.effects);
         match bench.saga.state() {
             State::Completed => {
-                prop_assert_eq!(world.done.len(), after.len());
+                prop_assert_eq!(world.done.len(), graph.units());
                 prop_assert!(world.undone.is_empty());
             }
             State::Compensated => prop_assert_eq!(&world.done, &world.undone),
