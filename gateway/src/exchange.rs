@@ -36,7 +36,12 @@ impl Exchange<'_> {
     }
 
     fn own_metadata(&self, mut metadata: HeaderMap, times: Times) -> HeaderMap {
-        headers::metadata(&self.head.headers, (self.client, self.trace), times, &mut metadata);
+        headers::metadata(
+            &self.head.headers,
+            (self.client, self.trace),
+            times,
+            &mut metadata,
+        );
         metadata
     }
 }

@@ -135,7 +135,10 @@ pub(crate) fn metadata(
         metadata.insert(TRACEPARENT, traceparent.clone());
     }
     let text = |text: String| HeaderValue::try_from(text).ok();
-    if let Some(wait) = times.wait.and_then(|wait| text(format!("wait={}", wait.as_secs()))) {
+    if let Some(wait) = times
+        .wait
+        .and_then(|wait| text(format!("wait={}", wait.as_secs())))
+    {
         metadata.insert(PREFER, wait);
     }
     if let Some(client) = memo(&CLIENT, client, |client| client.to_string()) {
@@ -175,7 +178,9 @@ pub(crate) fn passed(headers: &HeaderMap) -> HeaderMap {
     let kept = headers.iter().filter(|(name, _)| {
         !HOP_BY_HOP.contains(name)
             && !NOT_PASSED.contains(name)
-            && !RESERVED.iter().any(|prefix| name.as_str().starts_with(prefix))
+            && !RESERVED
+                .iter()
+                .any(|prefix| name.as_str().starts_with(prefix))
     });
     for (name, value) in kept {
         passed.append(name, value.clone());

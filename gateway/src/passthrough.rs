@@ -67,7 +67,8 @@ pub(crate) async fn answer(
     for name in headers::HOP_BY_HOP {
         head.headers.remove(name);
     }
-    head.headers.insert(header::CONTENT_TYPE, protocol.content_type());
+    head.headers
+        .insert(header::CONTENT_TYPE, protocol.content_type());
     Status::mend(&mut head.headers);
     let passed = Passed {
         body,
@@ -88,7 +89,9 @@ pub(crate) fn failure(problem: &Problem, protocol: Protocol) -> Answer {
     let mut answer = Response::new(AnswerBody::default());
     *answer.headers_mut() = problem.trailers();
     let content_type = protocol.content_type();
-    answer.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
     answer
 }
 

@@ -75,7 +75,10 @@ fn note(exchange: &Exchange<'_>, route: &str, status: StatusCode, elapsed: Durat
     if trace.span.is_some() {
         tracing::info!(target: "http", method = verb, route, status, milliseconds, "answered");
     } else {
-        let parent = trace.traceparent.as_ref().and_then(|parent| parent.to_str().ok());
+        let parent = trace
+            .traceparent
+            .as_ref()
+            .and_then(|parent| parent.to_str().ok());
         let trace_id = parent.and_then(|parent| parent.split('-').nth(1));
         tracing::info!(
             target: "http", method = verb, route, status, milliseconds, request_id = trace.id(), trace_id, "answered"
@@ -128,7 +131,9 @@ async fn steps<'r>(
         }
         Target::Rpc(method, protocol) => {
             // As for a route: the same rpc has the same rules, however it is called.
-            policies.admit(&exchange, &method.rules, headers, admitted).await?;
+            policies
+                .admit(&exchange, &method.rules, headers, admitted)
+                .await?;
             let passed = passthrough::answer(exchange, method, protocol, body, place);
             return Box::pin(passed).await;
         }

@@ -227,7 +227,9 @@ fn packed(info: &pb::ErrorInfo) -> Any {
 
 fn code_named(name: &str) -> Code {
     let mut codes = (0..=16).map(Code::from_i32);
-    codes.find(|code| chassis::error::code_name(*code) == name).unwrap_or(Code::Unknown)
+    codes
+        .find(|code| chassis::error::code_name(*code) == name)
+        .unwrap_or(Code::Unknown)
 }
 
 fn title(status: StatusCode) -> &'static str {

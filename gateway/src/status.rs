@@ -68,7 +68,9 @@ impl Status {
         }
         let message = trailers.get(GRPC_MESSAGE);
         let timed_out = code == Code::Cancelled
-            && message.is_some_and(|message| percent_decode(message.as_bytes()).as_bytes() == TIMEOUT_EXPIRED);
+            && message.is_some_and(|message| {
+                percent_decode(message.as_bytes()).as_bytes() == TIMEOUT_EXPIRED
+            });
         if timed_out {
             return Some(Self::deadline_exceeded());
         }

@@ -24,7 +24,9 @@ pub(crate) struct Trace {
 impl Trace {
     /// The ids that the client sent, or new ones. `route` names the span, where there is to be one.
     pub(crate) fn begin(headers: &HeaderMap, route: &str, is_collected: bool) -> Self {
-        let given = headers.get(headers::REQUEST_ID).filter(|id| is_sane(id.as_bytes()));
+        let given = headers
+            .get(headers::REQUEST_ID)
+            .filter(|id| is_sane(id.as_bytes()));
         let request_id = given.cloned().unwrap_or_else(new_request_id);
         let incoming = headers.get(headers::TRACEPARENT);
         if !is_collected {
@@ -128,7 +130,10 @@ mod tests {
         let fresh = fresh.expect("a new one");
         let fresh = fresh.to_str().expect("ASCII");
         assert_eq!(fresh.len(), parent.len());
-        assert!(fresh.starts_with("00-") && fresh.ends_with("-01"), "{fresh}");
+        assert!(
+            fresh.starts_with("00-") && fresh.ends_with("-01"),
+            "{fresh}"
+        );
         assert!(!fresh.contains("-0000000000000000"), "{fresh}");
     }
 }

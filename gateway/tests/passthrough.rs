@@ -42,7 +42,9 @@ async fn until_idle(service: &Service) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, idle).await.expect("calls end");
+    tokio::time::timeout(PATIENCE, idle)
+        .await
+        .expect("calls end");
 }
 
 #[tokio::test]
@@ -95,7 +97,10 @@ async fn failures_are_said_in_grpc() {
     let gateway = Gateway::of_file(&file, &[&service.serve().await]).await;
     let mut client = client(&gateway.url).await;
     let unknown = client.unary(Request::new(note("a")), path("Nowhere"), Codec::default());
-    assert_eq!(unknown.await.expect_err("no rpc").code(), Code::Unimplemented);
+    assert_eq!(
+        unknown.await.expect_err("no rpc").code(),
+        Code::Unimplemented
+    );
 
     client.ready().await.expect("ready");
     let mut request = Request::new(note("hangs"));
@@ -103,12 +108,18 @@ async fn failures_are_said_in_grpc() {
     let late = client.unary(request, path("Get"), Codec::default()).await;
     // The client's own clock may be the first.
     let code = late.expect_err("too late").code();
-    assert!(matches!(code, Code::DeadlineExceeded | Code::Cancelled), "{code:?}");
+    assert!(
+        matches!(code, Code::DeadlineExceeded | Code::Cancelled),
+        "{code:?}"
+    );
     until_idle(&service).await;
 
     client.ready().await.expect("ready");
     let expired = client.unary(Request::new(note("expires")), path("Get"), Codec::default());
-    assert_eq!(expired.await.expect_err("expired").code(), Code::DeadlineExceeded);
+    assert_eq!(
+        expired.await.expect_err("expired").code(),
+        Code::DeadlineExceeded
+    );
 }
 
 #[tokio::test]
@@ -121,8 +132,13 @@ async fn browsers_call_by_grpc_web() {
         let request = client.post(gateway.at("/notes.v1.Notes/Get"));
         request.header("content-type", kind).body(body).send()
     };
-    let answer = call("application/grpc-web+proto", frame.clone()).await.expect("an answer");
-    assert_eq!(answer.headers()["content-type"], "application/grpc-web+proto");
+    let answer = call("application/grpc-web+proto", frame.clone())
+        .await
+        .expect("an answer");
+    assert_eq!(
+        answer.headers()["content-type"],
+        "application/grpc-web+proto"
+    );
     let body = answer.bytes().await.expect("a body");
     assert!(body.starts_with(&frame), "{body:?}");
     let trailers = &body[frame.len()..];
@@ -131,7 +147,9 @@ async fn browsers_call_by_grpc_web() {
     assert!(text.contains("grpc-status: 0\r\n"), "{text}");
 
     let text = STANDARD.encode(&frame).into_bytes();
-    let answer = call("application/grpc-web-text", text).await.expect("an answer");
+    let answer = call("application/grpc-web-text", text)
+        .await
+        .expect("an answer");
     let body = answer.text().await.expect("text");
     let first = STANDARD.encode(&frame);
     assert!(body.starts_with(&first), "{body}");
@@ -150,7 +168,9 @@ async fn time_is_limited_and_a_client_that_goes_cancels() {
     let gateway = Gateway::of_file(&file, &[&service.serve().await]).await;
     let client = reqwest::Client::new();
     for (name, value) in [("x-request-timeout", "0.2"), ("grpc-timeout", "200m")] {
-        let request = client.get(gateway.at("/v1/notes/hangs")).header(name, value);
+        let request = client
+            .get(gateway.at("/v1/notes/hangs"))
+            .header(name, value);
         let answer = request.send().await.expect("an answer");
         assert_eq!(answer.status(), 504, "{name}");
         until_idle(&service).await;
@@ -165,7 +185,9 @@ async fn time_is_limited_and_a_client_that_goes_cancels() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, called).await.expect("a call");
+    tokio::time::timeout(PATIENCE, called)
+        .await
+        .expect("a call");
     hanging.abort();
     until_idle(&service).await;
 }
@@ -179,14 +201,26 @@ async fn tls_offers_both_versions_and_new_certificates() {
         let (certificate, key) = (folder.path().join("c.pem"), folder.path().join("c.key"));
         notes::replace(&key, made.signing_key.serialize_pem().as_bytes());
         notes::replace(&certificate, made.cert.pem().as_bytes());
-        (certificate.display().to_string(), key.display().to_string(), made.cert.pem())
+        (
+            certificate.display().to_string(),
+            key.display().to_string(),
+            made.cert.pem(),
+        )
     };
     let (certificate, key, pem) = issue();
     let file = file.display().to_string();
     let upstream = Service::default().serve().await;
     let arguments = [
-        "--tls-cert", &certificate, "--tls-key", &key, "--descriptor-set", &file, "--upstream", &upstream,
-        "--default-access", "public",
+        "--tls-cert",
+        &certificate,
+        "--tls-key",
+        &key,
+        "--descriptor-set",
+        &file,
+        "--upstream",
+        &upstream,
+        "--default-access",
+        "public",
     ];
     let gateway = Gateway::start(&arguments).await;
     let port = gateway.url.rsplit(':').next().expect("a port").to_owned();
@@ -196,12 +230,21 @@ async fn tls_offers_both_versions_and_new_certificates() {
         let root = reqwest::Certificate::from_pem(pem.as_bytes()).expect("PEM");
         reqwest::Client::builder().tls_certs_only([root])
     };
-    let second = trusting(&pem).http2_prior_knowledge().build().expect("a client");
+    let second = trusting(&pem)
+        .http2_prior_knowledge()
+        .build()
+        .expect("a client");
     let answer = second.get(&url).send().await.expect("an answer");
-    assert_eq!((answer.status().as_u16(), answer.version()), (200, http::Version::HTTP_2));
+    assert_eq!(
+        (answer.status().as_u16(), answer.version()),
+        (200, http::Version::HTTP_2)
+    );
     let first = trusting(&pem).http1_only().build().expect("a client");
     let answer = first.get(&url).send().await.expect("an answer");
-    assert_eq!((answer.status().as_u16(), answer.version()), (200, http::Version::HTTP_11));
+    assert_eq!(
+        (answer.status().as_u16(), answer.version()),
+        (200, http::Version::HTTP_11)
+    );
 
     let (_, _, pem) = issue();
     let newer = trusting(&pem).build().expect("a client");

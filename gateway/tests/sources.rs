@@ -14,8 +14,10 @@ use notes::{Gateway, PATIENCE, Reflection, Service, contract, folder, replace, u
 use serde_json::Value;
 use tokio::{process::Command, time::timeout};
 
-const MORE: &str = r#"rpc More(Note) returns (Note) { option (google.api.http) = {get: "/v1/more/{id}"}; }"#;
-const TWICE: &str = r#"rpc Twice(Note) returns (Note) { option (google.api.http) = {get: "/v1/notes/{text}"}; }"#;
+const MORE: &str =
+    r#"rpc More(Note) returns (Note) { option (google.api.http) = {get: "/v1/more/{id}"}; }"#;
+const TWICE: &str =
+    r#"rpc Twice(Note) returns (Note) { option (google.api.http) = {get: "/v1/notes/{text}"}; }"#;
 
 #[tokio::test]
 async fn a_contract_from_a_file_is_served() {
@@ -72,7 +74,10 @@ async fn a_contract_that_does_not_compile_leaves_the_old_one() {
     let admin = line["admin"].as_str().expect("an address").to_owned();
     replace(&file, &contract(TWICE));
     let line = gateway.says("the old one stays").await;
-    assert!(line.contains("notes.v1.Notes.Get") && line.contains("notes.v1.Notes.Twice"), "{line}");
+    assert!(
+        line.contains("notes.v1.Notes.Get") && line.contains("notes.v1.Notes.Twice"),
+        "{line}"
+    );
     let client = reqwest::Client::new();
     until_status(&client, &gateway.at("/v1/notes/a"), 200).await;
     let metrics = client.get(format!("http://{admin}/metrics")).send().await;
@@ -99,15 +104,24 @@ async fn a_contract_that_does_not_compile_is_an_error_at_start() {
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .output();
-    let output = timeout(PATIENCE, run).await.expect("in time").expect("output");
+    let output = timeout(PATIENCE, run)
+        .await
+        .expect("in time")
+        .expect("output");
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("notes.v1.Notes.Get") && text.contains("notes.v1.Notes.Twice"), "{text}");
+    assert!(
+        text.contains("notes.v1.Notes.Get") && text.contains("notes.v1.Notes.Twice"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
 async fn an_upstream_tells_its_contract_by_reflection() {
-    for reflection in [Reflection::V1(contract("")), Reflection::V1Alpha(contract(""))] {
+    for reflection in [
+        Reflection::V1(contract("")),
+        Reflection::V1Alpha(contract("")),
+    ] {
         let upstream = Service::reflected(reflection).serve().await;
         let arguments = ["--reflection", &upstream, "--default-access", "public"];
         let gateway = Gateway::start(&arguments).await;
@@ -120,7 +134,9 @@ async fn an_upstream_tells_its_contract_by_reflection() {
 async fn without_an_upstream_the_answer_is_unavailable() {
     let (_folder, file) = folder();
     let gateway = Gateway::of_file(&file, &["other.v1.Service=http://127.0.0.1:9"]).await;
-    let answer = reqwest::get(gateway.at("/v1/notes/a")).await.expect("an answer");
+    let answer = reqwest::get(gateway.at("/v1/notes/a"))
+        .await
+        .expect("an answer");
     assert_eq!(answer.status(), 503);
     let problem: Value = answer.json().await.expect("JSON");
     assert_eq!(problem["reason"], "UPSTREAM_UNAVAILABLE");
@@ -133,17 +149,26 @@ async fn who_may_call_is_said_by_the_operator_where_the_contract_is_silent() {
     let upstream = Service::default().serve().await;
     let arguments = ["--descriptor-set", &file, "--upstream", &upstream];
     let gateway = Gateway::start(&arguments).await;
-    let answer = reqwest::get(gateway.at("/v1/notes/a")).await.expect("an answer");
+    let answer = reqwest::get(gateway.at("/v1/notes/a"))
+        .await
+        .expect("an answer");
     assert!(answer.status().is_client_error(), "{}", answer.status());
 }
 
 #[tokio::test]
-async fn a_dead_endpoint_of_two_fails_no_call() {
+async fn dead_endpoints_beside_one_that_lives_fail_no_call() {
     let (_folder, file) = folder();
-    // Nobody listens there once the listener is gone.
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let dead = format!("http://{}", dead.local_addr().expect("bound"));
-    let gateway = Gateway::of_file(&file, &[&dead, &Service::default().serve().await]).await;
+    // A port that is taken and on which nobody listens.
+    let taken = tokio::net::TcpSocket::new_v4().expect("a socket");
+    taken
+        .bind("127.0.0.1:0".parse().expect("an address"))
+        .expect("a port");
+    let dead = format!("http://{}", taken.local_addr().expect("bound"));
+    // One that accepts, or would, and says nothing.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = format!("http://{}", listener.local_addr().expect("bound"));
+    let gateway =
+        Gateway::of_file(&file, &[&dead, &silent, &Service::default().serve().await]).await;
     let client = reqwest::Client::new();
     for _ in 0..50 {
         let get = client.get(gateway.at("/v1/notes/a")).send().await;

@@ -101,10 +101,16 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         proxies.push((report::FLOOR, proxy::floor(backend.port).context("floor")?));
     }
     if wanted(report::GATEWAY) {
-        proxies.push((report::GATEWAY, gateway(&["--policies", "off"]).context("gateway")?));
+        proxies.push((
+            report::GATEWAY,
+            gateway(&["--policies", "off"]).context("gateway")?,
+        ));
     }
     if wanted(report::GATEWAY_ALL) {
-        proxies.push((report::GATEWAY_ALL, gateway(&["--policies", &policies]).context("gateway")?));
+        proxies.push((
+            report::GATEWAY_ALL,
+            gateway(&["--policies", &policies]).context("gateway")?,
+        ));
     }
     match &arguments.envoy {
         Some(program) if wanted(report::ENVOY) => {

@@ -116,7 +116,10 @@ mod tests {
         for (text, protocol) in [
             ("application/grpc", Some(Protocol::Grpc)),
             ("application/grpc+proto", Some(Protocol::Grpc)),
-            ("application/grpc-web+proto; charset=utf-8", Some(Protocol::Web)),
+            (
+                "application/grpc-web+proto; charset=utf-8",
+                Some(Protocol::Web),
+            ),
             ("application/grpc-web-text", Some(Protocol::WebText)),
             ("application/grpc+json", None),
             ("application/json", None),
@@ -132,7 +135,11 @@ mod tests {
             let mut unpack = Unpack::new(Protocol::WebText);
             let mut bytes = Vec::new();
             for piece in text.as_bytes().chunks(size) {
-                bytes.extend(unpack.unpack(Bytes::copy_from_slice(piece)).expect("base64"));
+                bytes.extend(
+                    unpack
+                        .unpack(Bytes::copy_from_slice(piece))
+                        .expect("base64"),
+                );
             }
             assert_eq!(bytes, b"abcdef", "pieces of {size}");
         }
@@ -143,7 +150,10 @@ mod tests {
     #[test]
     fn trailers_become_a_frame() {
         let trailers = [("grpc-status", "0")].map(|(name, value)| {
-            (http::HeaderName::from_static(name), HeaderValue::from_static(value))
+            (
+                http::HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
         });
         let frame = Protocol::Web.trailers(trailers.into_iter().collect());
         let data = frame.into_data().expect("data");

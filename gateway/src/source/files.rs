@@ -69,7 +69,8 @@ impl Files {
             }
             for name in missing {
                 let known = known(&name);
-                let known = known.with_context(|| format!("no source has {name}, which is imported"))?;
+                let known =
+                    known.with_context(|| format!("no source has {name}, which is imported"))?;
                 files.add(known)?;
             }
         }
@@ -103,7 +104,11 @@ mod tests {
         let pool = only("caravan/ordering/v1/ordering.proto").pool();
         let pool = pool.expect("a pool");
         let service = pool.get_service_by_name("caravan.ordering.v1.OrderingService");
-        let method = service.expect("a service").methods().next().expect("a method");
+        let method = service
+            .expect("a service")
+            .methods()
+            .next()
+            .expect("a method");
         let policy = contracts::policy::of_method(&method);
         assert!(policy.access.is_some(), "options are kept");
     }

@@ -142,7 +142,9 @@ impl Sources {
         let homes = gathered.homes.iter();
         Ok(Contract {
             pool: gathered.files.pool()?,
-            homes: homes.map(|(name, uri)| (name.clone(), uri.clone())).collect(),
+            homes: homes
+                .map(|(name, uri)| (name.clone(), uri.clone()))
+                .collect(),
             default_access: self.default_access,
         })
     }

@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use tonic::{Code, Streaming, client::Grpc, transport::Endpoint};
 use tonic_prost::ProstCodec;
 use tonic_reflection::pb::v1::{
-    ServerReflectionRequest, ServerReflectionResponse,
-    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    ServerReflectionRequest, ServerReflectionResponse, server_reflection_request::MessageRequest,
+    server_reflection_response::MessageResponse,
 };
 
 use super::files::Files;
@@ -51,7 +51,9 @@ pub(super) async fn read(uri: &Uri) -> anyhow::Result<Reflected> {
         }
         bail!("it has no server reflection")
     };
-    timeout(READ_TIMEOUT, read).await.context("no answer in time")?
+    timeout(READ_TIMEOUT, read)
+        .await
+        .context("no answer in time")?
 }
 
 struct Conversation {
@@ -72,7 +74,9 @@ impl Conversation {
         // The channel is new and has room.
         let _ = questions.try_send(first);
         let codec = ProstCodec::default();
-        let response = client.streaming(tonic::Request::new(stream), path, codec).await?;
+        let response = client
+            .streaming(tonic::Request::new(stream), path, codec)
+            .await?;
         let mut answers: Streaming<ServerReflectionResponse> = response.into_inner();
         let list = answers.message().await?;
         let list = list.and_then(|answer| answer.message_response);
@@ -104,7 +108,10 @@ impl Conversation {
             let Some(name) = missing.into_iter().find(|name| !absent.contains(name)) else {
                 break;
             };
-            match self.ask(MessageRequest::FileByFilename(name.clone())).await? {
+            match self
+                .ask(MessageRequest::FileByFilename(name.clone()))
+                .await?
+            {
                 Some(found) => keep(&mut files, &mut encoded, found)?,
                 None => absent.push(name.clone()),
             }
@@ -121,7 +128,10 @@ impl Conversation {
     /// Encoded files; `None` where the upstream does not know.
     async fn ask(&mut self, request: MessageRequest) -> anyhow::Result<Option<Vec<Bytes>>> {
         self.asked += 1;
-        ensure!(self.asked <= MAX_QUESTIONS, "more than {MAX_QUESTIONS} questions");
+        ensure!(
+            self.asked <= MAX_QUESTIONS,
+            "more than {MAX_QUESTIONS} questions"
+        );
         let asked = self.questions.try_send(question(request));
         asked.context("it does not listen")?;
         let answer = self.answers.message().await?.context("it broke off")?;

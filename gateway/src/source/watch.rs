@@ -21,7 +21,9 @@ use crate::{api::Api, gateway::Gateway, upstream::Directory};
 static RELOADS: LazyLock<Counter<u64>> = LazyLock::new(|| {
     telemetry::meter()
         .u64_counter("gateway_contract_reloads")
-        .with_description("New contracts: swapped in, refused since they do not compile, or unreadable")
+        .with_description(
+            "New contracts: swapped in, refused since they do not compile, or unreadable",
+        )
         .build()
 });
 

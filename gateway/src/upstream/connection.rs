@@ -142,15 +142,24 @@ impl Connection {
                 lost();
             }
         });
-        if let Some(pings) = pings {
-            // Beside the connection, not in it: its task runs for every call.
-            let watched = connection.clone();
-            tokio::spawn(async move {
-                watched.until_silent(pings).await;
-                watched.closed.store(true, Ordering::Release);
-                task.abort();
-            });
+        let Some(mut pings) = pings else {
+            return Ok(connection);
+        };
+        // HTTP/2 may speak before it is answered, but whoever does not answer is no upstream: calls are made elsewhere.
+        let answered = timeout(CONNECT_TIMEOUT, pings.ping(Ping::opaque())).await;
+        if !matches!(answered, Ok(Ok(_))) {
+            task.abort();
+            return Err(Failure::never_sent(
+                "what listens there does not speak HTTP/2",
+            ));
         }
+        // Beside the connection, not in it: its task runs for every call.
+        let watched = connection.clone();
+        tokio::spawn(async move {
+            watched.until_silent(pings).await;
+            watched.closed.store(true, Ordering::Release);
+            task.abort();
+        });
         Ok(connection)
     }
 

@@ -94,7 +94,14 @@ impl Gateway {
     /// Starts it on a free port.
     pub(crate) async fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_gateway"))
-            .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--reload-interval", "20ms"])
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--log-format",
+                "json",
+                "--reload-interval",
+                "20ms",
+            ])
             .args(arguments)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -126,7 +133,12 @@ impl Gateway {
     pub(crate) async fn says(&mut self, text: &str) -> String {
         let found = async {
             loop {
-                let line = self.lines.next_line().await.expect("text").expect("more lines");
+                let line = self
+                    .lines
+                    .next_line()
+                    .await
+                    .expect("text")
+                    .expect("more lines");
                 if line.contains(text) {
                     return line;
                 }
@@ -234,17 +246,25 @@ impl Service {
                 service.expect("reflection").oneshot(request).await
             }
             Some(Reflection::V1Alpha(set)) if path.contains(".v1alpha.") => {
-                let service = builder.register_encoded_file_descriptor_set(set).build_v1alpha();
+                let service = builder
+                    .register_encoded_file_descriptor_set(set)
+                    .build_v1alpha();
                 service.expect("reflection").oneshot(request).await
             }
             _ => {
                 let trailers = status(12, "no reflection here");
-                let mut answer = grpc(http_body_util::Empty::new().map_err(|e| match e {}).boxed_unsync());
+                let mut answer = grpc(
+                    http_body_util::Empty::new()
+                        .map_err(|e| match e {})
+                        .boxed_unsync(),
+                );
                 answer.headers_mut().extend(trailers);
                 return answer;
             }
         };
-        answer.expect("infallible").map(|body| body.map_err(Into::into).boxed_unsync())
+        answer
+            .expect("infallible")
+            .map(|body| body.map_err(Into::into).boxed_unsync())
     }
 }
 
@@ -284,7 +304,9 @@ impl Drop for Echo {
 
 impl Echo {
     fn asks(&self, what: &str) -> bool {
-        self.first.windows(what.len()).any(|part| part == what.as_bytes())
+        self.first
+            .windows(what.len())
+            .any(|part| part == what.as_bytes())
     }
 }
 
