@@ -11,20 +11,26 @@ const MAX_AGE: Duration = Duration::from_secs(600);
 /// Methods of routes.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
 /// Request headers that the gateway reads.
-const HEADERS: [&str; 9] = [
+const HEADERS: [&str; 12] = [
     "accept",
     "authorization",
     "content-type",
+    "grpc-timeout",
     "idempotency-key",
     "if-none-match",
     "last-event-id",
     "prefer",
+    "x-grpc-web",
     "x-request-id",
     "x-request-timeout",
+    "x-user-agent",
 ];
 /// Answer headers that a page may read, beside those that every page may.
-const EXPOSED: [&str; 7] = [
+const EXPOSED: [&str; 10] = [
     "etag",
+    "grpc-message",
+    "grpc-status",
+    "grpc-status-details-bin",
     "location",
     "ratelimit",
     "ratelimit-policy",

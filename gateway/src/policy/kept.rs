@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use contracts::{caravan::options::v1::Cache, policy::MethodPolicy};
+use contracts::{
+    caravan::options::v1::{Access, Cache},
+    policy::MethodPolicy,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
@@ -40,9 +43,13 @@ pub(super) struct CacheRule {
 }
 
 impl CacheRule {
-    /// What the contract says, or the operator instead.
-    pub(super) fn of(policy: &MethodPolicy, own: Option<RouteCache>) -> Option<Self> {
-        let is_public = policy.access.as_ref().is_none_or(|access| access.public);
+    /// What the contract says, or the operator instead. `access` is what holds here.
+    pub(super) fn of(
+        policy: &MethodPolicy,
+        access: Option<&Access>,
+        own: Option<RouteCache>,
+    ) -> Option<Self> {
+        let is_public = access.is_none_or(|access| access.public);
         let contract = policy.cache.as_ref();
         let times = match (own, contract) {
             (Some(own), _) => (own.ttl, own.stale_if_error),

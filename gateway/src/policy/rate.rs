@@ -33,15 +33,17 @@ pub struct Rate {
 impl Rate {
     /// `calls` in each `period`, at most `burst` of them at once.
     pub const fn new(calls: u64, period: Duration, burst: u64) -> Self {
+        let interval_ns = period.as_secs() * NANOS_PER_SECOND / calls;
         Self {
-            interval_ns: period.as_secs() * NANOS_PER_SECOND / calls,
+            // Beyond a call a nanosecond there is nothing to limit.
+            interval_ns: if interval_ns == 0 { 1 } else { interval_ns },
             burst,
         }
     }
 
     /// Time in which the whole allowance comes back, in nanoseconds.
     const fn window_ns(self) -> u64 {
-        self.interval_ns * self.burst
+        self.interval_ns.saturating_mul(self.burst)
     }
 }
 

@@ -90,9 +90,7 @@ impl Policies {
             switches = own.switches(switches);
         }
         let access = own.iter().find_map(|own| own.access.as_ref());
-        let access = access
-            .or(policy.access.as_ref())
-            .filter(|_| switches.access);
+        let access = access.or(policy.access.as_ref());
         let (name, rate) = match own.iter().find_map(|own| own.rate) {
             Some(RouteRate::Own(rate)) => ("route", Some(rate)),
             Some(RouteRate::Class(class)) => self.class(class, subject.reads),
@@ -108,9 +106,9 @@ impl Policies {
         let is_kept = switches.cache && subject.unary;
         Rules {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
-            access: access.cloned(),
+            access: access.filter(|_| switches.access).cloned(),
             quota: quota.map(|rate| Quota::new(name, rate, hasher.finish())),
-            cache: CacheRule::of(policy, own_cache).filter(|_| is_kept),
+            cache: CacheRule::of(policy, access, own_cache).filter(|_| is_kept),
             compression: switches.compression,
             max_body_bytes: own
                 .iter()

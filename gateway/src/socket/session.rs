@@ -107,6 +107,8 @@ impl Session {
         let (mut sink, mut frames) = socket.split();
         let end = self.call(&mut sink, &mut frames).await;
         let Some(close) = end.frame() else {
+            // Answers the client's close, where it is still there to hear it.
+            let _ = timeout(CLOSE_TIMEOUT, sink.close()).await;
             return;
         };
         let farewell = async {
