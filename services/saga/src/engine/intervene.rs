@@ -135,7 +135,7 @@ impl Engine {
             owner: None,
             due_at: Some(now),
         };
-        let events = events::publish::events(&saga, &transitions)?;
+        let events = events::publish::events(&saga, &transitions, now)?;
         let fenced = (hold, hold.epoch + 1);
         let change = Change::save(&saga, fenced, &transitions, events, next, now);
         if !self.shared.keeper.keep(change).await? {

@@ -95,7 +95,7 @@ impl Engine {
             request_id,
         };
         let mut events = vec![events::publish::started(&saga)?];
-        events.extend(events::publish::events(&saga, &advance.transitions)?);
+        events.extend(events::publish::events(&saga, &advance.transitions, now)?);
         let change = Change::insert(&saga, &origin, &advance.transitions, events, next);
         Ok(Beginning {
             saga,

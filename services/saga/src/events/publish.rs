@@ -1,19 +1,24 @@
 //! A saga's transitions as events.
 
-use chassis::{clock, db::Error, outbox::Envelope};
+use chassis::{db::Error, outbox::Envelope};
 use contracts::caravan::saga::v1 as pb;
 
 use super::interventions;
 use crate::domain::{
+    Micros,
     saga::Saga,
     transition::{Failure, Transition},
 };
 
-/// What others are told of these transitions.
+/// What others are told of these transitions, which are recorded with the time `now`.
 ///
 /// # Errors
 /// The contract's own: none of its events are missing.
-pub fn events(saga: &Saga, transitions: &[Transition]) -> Result<Vec<Envelope>, Error> {
+pub fn events(
+    saga: &Saga,
+    transitions: &[Transition],
+    now: Micros,
+) -> Result<Vec<Envelope>, Error> {
     let mut events = Vec::new();
     for transition in transitions {
         let (saga_id, definition, key) = whose(saga);
@@ -37,7 +42,7 @@ pub fn events(saga: &Saga, transitions: &[Transition]) -> Result<Vec<Envelope>, 
             })?,
             other => {
                 let steps = &saga.definition().steps;
-                let Some(intervention) = interventions::of(other, steps, clock::now_us()) else {
+                let Some(intervention) = interventions::of(other, steps, now) else {
                     continue;
                 };
                 Envelope::of(&pb::SagaIntervened {

@@ -32,7 +32,7 @@ impl Drive {
         let (saga, hold) = (&self.saga, self.hold);
         let mut wait = STORE_BACKOFF.0;
         loop {
-            let stored = match events::publish::events(saga, transitions) {
+            let stored = match events::publish::events(saga, transitions, now) {
                 Ok(events) => {
                     let epoch = hold.epoch;
                     let change = Change::save(saga, (hold, epoch), transitions, events, next, now);
