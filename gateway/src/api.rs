@@ -77,7 +77,7 @@ impl Api {
             let descriptor = &method.descriptor;
             let service = descriptor.parent_service();
             let home = contract.homes.get(service.full_name());
-            let upstream = upstreams.find(&service, home);
+            let upstream = upstreams.find(service, home);
             Self::method(&rest, method, upstream, (policies, contract.default_access))
                 .with_context(|| descriptor.full_name().to_owned())
         });

@@ -48,7 +48,7 @@ pub(crate) async fn answer(
         ));
     }
     let times = Times::of(&head.headers, method.policy.deadline);
-    let times = times.map_err(|header| Problem::malformed_header(header))?;
+    let times = times.map_err(Problem::malformed_header)?;
     let deadline = Instant::now() + times.deadline;
     let upstream = method.upstream()?;
     let metadata = exchange.passed_metadata(times);

@@ -147,6 +147,8 @@ struct Load {
     ask: Ask,
     connections: usize,
     requests: usize,
+    /// Messages of one answer: costs are told for 100,000 of them.
+    messages: u64,
     /// Whether the forwarding proxy's constant answer is a fair comparison.
     fits_floor: bool,
 }
@@ -191,22 +193,30 @@ fn loads(requests: usize) -> Vec<Load> {
                 } else {
                     requests
                 },
+                messages: 1,
                 fits_floor: true,
             });
         }
     }
-    for (ask, connections, requests) in [
+    for (ask, connections, requests, messages) in [
         (
             get("GET of 1 MiB", "/v1/archive", 1_000_000),
             4,
             requests / 200,
+            1,
         ),
-        (get("stream of 100,000", "/v1/ticks", 1_000_000), 1, 1),
+        (
+            get("stream of 100,000", "/v1/ticks", 3_000_000),
+            1,
+            1,
+            contract::TICKS,
+        ),
     ] {
         loads.push(Load {
             ask,
             connections,
             requests,
+            messages,
             fits_floor: false,
         });
     }
@@ -220,7 +230,7 @@ async fn once(proxy: &Process, load: &Load) -> anyhow::Result<Seen> {
     let mut outcome = load::run(proxy.port, &load.ask, load.connections, load.requests).await?;
     let requests = outcome.times.len() as f64;
     Ok(Seen {
-        cpu_s: (proxy.cpu_seconds()? - before) / requests * 100_000.0,
+        cpu_s: (proxy.cpu_seconds()? - before) / (requests * load.messages as f64) * 100_000.0,
         rate: requests / outcome.elapsed.as_secs_f64(),
         p50_ms: outcome.quantile(0.5).as_secs_f64() * 1e3,
         p99_ms: outcome.quantile(0.99).as_secs_f64() * 1e3,

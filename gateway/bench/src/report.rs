@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// What was seen of one proxy with one load in one round.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
-    /// Seconds of CPU of the proxy for 100,000 requests.
+    /// Seconds of CPU of the proxy for 100,000 requests, or messages of a stream.
     pub(crate) cpu_s: f64,
     /// Requests a second.
     pub(crate) rate: f64,
