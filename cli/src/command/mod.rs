@@ -7,8 +7,10 @@ use clap::{Parser, Subcommand};
 
 pub mod detach;
 pub mod down;
+pub mod events;
 pub mod logs;
 pub mod openapi;
+pub mod orders;
 pub mod report;
 pub mod saga;
 pub mod status;
@@ -41,8 +43,12 @@ enum Command {
     Saga(saga::Args),
     /// Prints the OpenAPI document of the REST side.
     Openapi(openapi::Args),
+    /// Shows what happened to an order; makes the read model of all orders anew.
+    Orders(orders::Args),
     /// Prints an access token of the demo customer, who is registered where needed.
     Token(token::Args),
+    /// Shows what became of events, and repairs what went wrong.
+    Events(events::Args),
 }
 
 impl Cli {
@@ -59,7 +65,9 @@ impl Cli {
             Command::Logs(args) => logs::run(&args, &self.home).await,
             Command::Saga(args) => saga::run(&args, &self.home).await,
             Command::Openapi(args) => openapi::run(&args),
+            Command::Orders(args) => orders::run(&args, &self.home).await,
             Command::Token(args) => token::run(&args, &self.home).await,
+            Command::Events(args) => events::run(&args, &self.home).await,
         }
     }
 }

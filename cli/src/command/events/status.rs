@@ -27,7 +27,7 @@ pub(super) async fn run(services: &Services) -> anyhow::Result<ExitCode> {
 }
 
 fn as_json(name: &str, status: &GetStatusResponse) -> serde_json::Value {
-    let outbox = status.outbox.clone().unwrap_or_default();
+    let outbox = status.outbox.unwrap_or_default();
     let consumers: Vec<_> = status
         .consumers
         .iter()
@@ -65,7 +65,7 @@ fn as_json(name: &str, status: &GetStatusResponse) -> serde_json::Value {
 }
 
 fn as_text(name: &str, status: &GetStatusResponse) {
-    let outbox = status.outbox.clone().unwrap_or_default();
+    let outbox = status.outbox.unwrap_or_default();
     line(format!(
         "{name}: {} events, {} unsent, oldest unsent {}; log filter {}",
         outbox.last_position,
