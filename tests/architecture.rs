@@ -154,6 +154,7 @@ fn shared_parts_depend_on_no_service() {
         "transcode",
         "gateway",
         "contracts",
+        "openapi",
         "saga-definition",
     ] {
         let package = packages
