@@ -450,7 +450,7 @@ impl Reader<'_> {
             route: from.route.value.trim().trim_start_matches('/').to_owned(),
             place: self.place(Some(&from.route.referenced)),
             disabled: from.disable.clone(),
-            access: from.access.as_deref().map(|words| access(words)),
+            access: from.access.as_deref().map(access),
             rate: from
                 .rate
                 .as_ref()

@@ -14,7 +14,10 @@ pub use format::Format;
 use futures::{FutureExt as _, Stream, StreamExt as _, stream};
 use http::{HeaderValue, Response, header};
 use http_body::{Body, Frame};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
+use tokio::{
+    task::yield_now,
+    time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until},
+};
 use tonic::Code;
 use transcode::Printer;
 
@@ -139,7 +142,10 @@ impl Running {
             }
         }
         if self.out.is_empty() {
-            return self.broken.take().map(Err);
+            let broken = self.broken.take()?;
+            // What came before goes out first: with the error the connection drops what it has not sent.
+            yield_now().await;
+            return Some(Err(broken));
         }
         Some(Ok(mem::take(&mut self.out).into()))
     }
