@@ -125,7 +125,7 @@ pub struct ForEach {
 pub struct Call {
     /// `/package.Service/Method`
     pub path: Arc<str>,
-    /// Logical name of the service, from the package.
+    /// Full name of the service, `package.Service`.
     pub service: Arc<str>,
     /// The request.
     pub input: MessageDescriptor,

@@ -85,7 +85,11 @@ mod tests {
         let definition = source::read(text).expect("a definition");
         assert!(called_services(&definition).contains("acme.billing.v1.Billing"));
         let faults = check::compile(&definition, &DESCRIPTOR_POOL).expect_err("unknown");
-        assert!(faults[0].text.contains("no service `acme.billing.v1.Billing`"));
+        assert!(
+            faults[0]
+                .text
+                .contains("no service `acme.billing.v1.Billing`")
+        );
         let pool = pool_with(&billing()).expect("a set");
         check::compile(&definition, &pool).unwrap_or_else(|faults| panic!("{faults:#?}"));
     }

@@ -202,7 +202,7 @@ impl Compiler<'_> {
         let service = method.parent_service();
         Some(Call {
             path: format!("/{}/{}", service.full_name(), method.name()).into(),
-            service: names::logical_name(service.package_name()).into(),
+            service: service.full_name().into(),
             input: method.input(),
             output: method.output(),
             request,

@@ -18,6 +18,8 @@ mod scopes;
 mod shape;
 mod times;
 
+pub use names::logical_name;
+
 /// Faults told at once.
 const MAX_FAULTS: usize = 50;
 

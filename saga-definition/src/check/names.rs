@@ -50,7 +50,7 @@ fn is_name(name: &str, joint: char) -> bool {
 }
 
 /// The logical name of the service that a package belongs to: `inventory` of `caravan.inventory.v1`.
-pub(super) fn logical_name(package: &str) -> &str {
+pub fn logical_name(package: &str) -> &str {
     let mut parts = package.rsplit('.');
     match (parts.next(), parts.next()) {
         (Some(version), Some(service)) if is_version(version) => service,

@@ -7,6 +7,7 @@ use super::{Fault, compile};
 use crate::places::Places;
 
 const CHECKOUT: &str = include_str!("../../../services/ordering/sagas/checkout.yaml");
+const RETURN: &str = include_str!("../../../services/ordering/sagas/return.yaml");
 const CANCELLATION: &str = include_str!("../../../services/ordering/sagas/cancellation.yaml");
 
 fn read(source: &str) -> pb::Definition {
@@ -51,7 +52,7 @@ fn request(expression: &str) -> String {
 
 #[test]
 fn the_shop_s_definitions_compile() {
-    for source in [CHECKOUT, CANCELLATION] {
+    for source in [CHECKOUT, CANCELLATION, RETURN] {
         compile(&read(source), &DESCRIPTOR_POOL).unwrap_or_else(|faults| panic!("{faults:#?}"));
     }
     let checkout = compile(&read(CHECKOUT), &DESCRIPTOR_POOL).expect("compiles");
@@ -63,7 +64,7 @@ fn the_shop_s_definitions_compile() {
     assert_eq!(
         (&*call.service, &*call.path),
         (
-            "inventory",
+            "caravan.inventory.v1.InventoryService",
             "/caravan.inventory.v1.InventoryService/ReserveStock"
         )
     );

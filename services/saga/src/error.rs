@@ -17,6 +17,9 @@ pub enum Error {
     /// The definition cannot run.
     #[error("The definition cannot run: {}", .0.first().map_or_else(String::new, ToString::to_string))]
     Definition(Vec<Fault>),
+    /// A participant that is not built in does not tell its contract.
+    #[error("The contract of {0} cannot be read by its server reflection: {1}.")]
+    Reflection(String, String),
     /// No definition has this name or version.
     #[error("There is no definition '{0}'.")]
     NoDefinition(String),
@@ -69,6 +72,7 @@ impl Classify for Error {
             Self::InputDiffers(_) => Code::AlreadyExists,
             Self::Refused(Refused::SignalDiffers) => Code::AlreadyExists,
             Self::Refused(_) => Code::FailedPrecondition,
+            Self::Reflection(..) => Code::Unavailable,
             Self::TooManyWatches | Self::Overloaded => Code::ResourceExhausted,
             Self::Store(error) => error.code(),
         }
@@ -78,6 +82,7 @@ impl Classify for Error {
         match self {
             Self::Invalid(_) => "INVALID_REQUEST",
             Self::Definition(_) => "INVALID_DEFINITION",
+            Self::Reflection(..) => "PARTICIPANT_CONTRACT_UNREADABLE",
             Self::Trigger(_) => "TRIGGER_FAILED",
             Self::NoDefinition(_) => "DEFINITION_NOT_FOUND",
             Self::NoSaga(_) | Self::NoSagaOfKey(..) => "SAGA_NOT_FOUND",

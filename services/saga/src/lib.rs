@@ -8,6 +8,7 @@ pub mod engine;
 pub mod error;
 pub mod events;
 pub mod participants;
+pub mod reflection;
 pub mod registry;
 pub mod rpc;
 mod service;

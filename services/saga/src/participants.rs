@@ -1,6 +1,6 @@
 //! Calls of participants: unary, by path, with what their barrier needs to know.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chassis::{Kit, call, client};
 use prost::bytes::Bytes;
@@ -10,6 +10,7 @@ use tonic::{
 };
 use uuid::Uuid;
 
+use crate::config::Names;
 use crate::domain::{
     definition::Call,
     outcome::{Class, Refusal},
@@ -39,24 +40,37 @@ pub struct Identity<'a> {
 /// Channels to every upstream that the service knows.
 #[derive(Clone)]
 pub struct Participants {
-    channels: HashMap<String, client::Channel>,
+    channels: Arc<HashMap<String, client::Channel>>,
+    names: Arc<Names>,
 }
 
 impl Participants {
     /// Of the upstreams in the service's config.
     ///
     /// # Errors
-    /// Does not happen for names of the config itself.
+    /// SAGA_PARTICIPANTS names an upstream that UPSTREAMS does not.
     pub fn new(
         kit: &Kit,
         upstreams: &chassis::config::Upstreams,
+        names: Names,
     ) -> Result<Self, client::UnknownUpstream> {
+        for upstream in names.upstreams() {
+            kit.channel(upstream)?;
+        }
         let channels = upstreams
             .iter()
             .map(|(name, _)| Ok((name.to_owned(), kit.channel(name)?)));
+        let channels = channels.collect::<Result<_, _>>()?;
         Ok(Self {
-            channels: channels.collect::<Result<_, _>>()?,
+            channels: Arc::new(channels),
+            names: Arc::new(names),
         })
+    }
+
+    /// The channel to a service, by its full name; or else the name that UPSTREAMS would have to say.
+    pub fn channel<'a>(&'a self, service: &'a str) -> Result<&'a client::Channel, &'a str> {
+        let upstream = self.names.upstream(service);
+        self.channels.get(upstream).ok_or(upstream)
     }
 
     /// Calls a participant and answers its reply, or what its failure means.
@@ -66,10 +80,10 @@ impl Participants {
         call: &Call,
         request: Bytes,
     ) -> Result<Bytes, Refusal> {
-        let Some(channel) = self.channels.get(&*call.service) else {
-            let text = format!("UPSTREAMS names no `{}`", call.service);
-            return Err(Refusal::new("UNIMPLEMENTED", "NO_SUCH_PARTICIPANT", text));
-        };
+        let channel = self.channel(&call.service).map_err(|upstream| {
+            let text = format!("UPSTREAMS names no `{upstream}`");
+            Refusal::new("UNIMPLEMENTED", "NO_SUCH_PARTICIPANT", text)
+        })?;
         let answer = client::call_raw(
             channel,
             &call.path,

@@ -7,46 +7,85 @@ use std::{
 
 use chassis::db::Db;
 use contracts::{DESCRIPTOR_POOL, caravan::saga::v1 as pb};
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+use saga_definition::descriptors::{called_services, pool_with};
 use tokio::sync::watch;
 
-use crate::{check, domain::definition::Definition, error::Error, store};
+use crate::{
+    check, domain::definition::Definition, error::Error, participants::Participants, reflection,
+    store,
+};
 
 /// Compiled versions that are kept; beyond it all are forgotten and compiled again when needed.
 const MAX_COMPILED: usize = 256;
 
+/// Most participants of one definition that are asked for their contracts.
+const MAX_FOREIGN: usize = 20;
+
 type Compiled = HashMap<(String, i32), Arc<Definition>>;
 
 /// Every definition of the service. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Registry {
     db: Db,
+    participants: Participants,
     compiled: Arc<RwLock<Compiled>>,
     newest: Arc<watch::Sender<BTreeMap<String, i32>>>,
 }
 
 impl Registry {
-    /// Over this database; knows nothing before [`Self::refresh`].
-    pub fn new(db: Db) -> Self {
+    /// Over this database, asking these participants for their contracts; knows nothing before [`Self::refresh`].
+    pub fn new(db: Db, participants: Participants) -> Self {
         Self {
             db,
+            participants,
             compiled: Arc::default(),
             newest: Arc::new(watch::Sender::default()),
         }
     }
 
-    /// Checks a definition and keeps it. The same content again answers the version that it has.
+    /// Checks a definition and keeps it. The same content again answers the version that it has, as long as the
+    /// contracts of the participants that are not built in are the same too.
     ///
     /// # Errors
-    /// [`Error::Definition`] names every fault.
+    /// [`Error::Definition`] names every fault; [`Error::Reflection`] where a participant does not tell its contract.
     pub async fn register(&self, definition: pb::Definition) -> Result<i32, Error> {
-        let definition = &definition;
-        compile(definition.clone()).await?;
-        let version = self
-            .db
-            .write(|tx| async move { store::definitions::register(&tx, definition).await })
-            .await?;
+        let descriptors = self.descriptors(&definition).await?;
+        let (definition, descriptors) = (&definition, descriptors.as_deref());
+        compile(definition.clone(), descriptors.map(<[u8]>::to_vec)).await?;
+        let version =
+            self.db
+                .write(|tx| async move {
+                    store::definitions::register(&tx, definition, descriptors).await
+                })
+                .await?;
         self.refresh().await?;
         Ok(version)
+    }
+
+    /// The contracts of the participants that are not built in, as their reflection tells them. What no upstream is
+    /// configured for is left to the check, which names the step.
+    async fn descriptors(&self, definition: &pb::Definition) -> Result<Option<Vec<u8>>, Error> {
+        let mut files = BTreeMap::new();
+        let called = called_services(definition);
+        let foreign = called
+            .iter()
+            .filter(|service| DESCRIPTOR_POOL.get_service_by_name(service).is_none());
+        for service in foreign.take(MAX_FOREIGN) {
+            let Ok(channel) = self.participants.channel(service) else {
+                continue;
+            };
+            let read = reflection::read(channel, service).await;
+            let read = read.map_err(|text| Error::Reflection(service.clone(), text))?;
+            files.extend(
+                read.file
+                    .into_iter()
+                    .map(|file| (file.name().to_owned(), file)),
+            );
+        }
+        let file: Vec<_> = files.into_values().collect();
+        Ok((!file.is_empty()).then(|| FileDescriptorSet { file }.encode_to_vec()))
     }
 
     /// Reads which versions are the newest, also those that other replicas registered.
@@ -106,7 +145,7 @@ impl Registry {
         let stored = store::definitions::find(self.db.read(), name, version).await?;
         let stored =
             stored.ok_or_else(|| Error::NoDefinition(format!("{name} version {version}")))?;
-        let compiled = Arc::new(compile(stored.definition).await?);
+        let compiled = Arc::new(compile(stored.definition, stored.descriptors).await?);
         let mut cache = self
             .compiled
             .write()
@@ -120,10 +159,19 @@ impl Registry {
 }
 
 /// Compiling takes a thread of its own; nobody else's work waits for it.
-async fn compile(definition: pb::Definition) -> Result<Definition, Error> {
-    let compiled =
-        tokio::task::spawn_blocking(move || check::compile(&definition, &DESCRIPTOR_POOL)).await;
+async fn compile(
+    definition: pb::Definition,
+    descriptors: Option<Vec<u8>>,
+) -> Result<Definition, Error> {
+    let compiled = tokio::task::spawn_blocking(move || match descriptors {
+        None => check::compile(&definition, &DESCRIPTOR_POOL).map_err(Error::Definition),
+        Some(set) => {
+            let pool = pool_with(&set);
+            let contradicts = |text| Error::Reflection("a participant".to_owned(), text);
+            check::compile(&definition, &pool.map_err(contradicts)?).map_err(Error::Definition)
+        }
+    });
     compiled
+        .await
         .map_err(|_| Error::corrupt("a definition could not be compiled"))?
-        .map_err(Error::Definition)
 }

@@ -19,8 +19,8 @@ use crate::{
 /// The database cannot be opened, or the config cannot be used.
 pub async fn service(config: Config, kit: Kit) -> anyhow::Result<Service> {
     let db = kit.database::<Migrator>().await?;
-    let registry = Registry::new(db.clone());
-    let participants = Participants::new(&kit, &config.common.upstreams)?;
+    let participants = Participants::new(&kit, &config.common.upstreams, config.participants)?;
+    let registry = Registry::new(db.clone(), participants.clone());
     let settings = Settings {
         lease: config.lease,
         concurrency: config.concurrency,

@@ -21,15 +21,26 @@ pub struct Stored {
     pub version: i32,
     /// What was registered.
     pub definition: pb::Definition,
+    /// Encoded files of the participants that are not built in, as they were then.
+    pub descriptors: Option<Vec<u8>>,
 }
 
 /// Stores a definition as a new version; the same content again keeps the version that it has.
 ///
 /// # Errors
 /// [`Error::Conflict`] where another version is stored at the same moment.
-pub async fn register(tx: &Tx, definition: &pb::Definition) -> Result<i32, Error> {
+pub async fn register(
+    tx: &Tx,
+    definition: &pb::Definition,
+    descriptors: Option<&[u8]>,
+) -> Result<i32, Error> {
     let content = definition.encode_to_vec();
-    let hash = Sha256::digest(&content).to_vec();
+    // A participant with another contract makes another version.
+    let hash = Sha256::new()
+        .chain_update(&content)
+        .chain_update(descriptors.unwrap_or_default())
+        .finalize()
+        .to_vec();
     let known = Entity::find()
         .filter(Column::Name.eq(&definition.name))
         .filter(Column::ContentHash.eq(hash.clone()))
@@ -46,6 +57,7 @@ pub async fn register(tx: &Tx, definition: &pb::Definition) -> Result<i32, Error
         version: Set(newest + 1),
         content: Set(content),
         content_hash: Set(hash),
+        descriptors: Set(descriptors.map(<[u8]>::to_vec)),
         created_at_us: Set(clock::now_us()),
     };
     // Not a caught error: PostgreSQL would give up the whole unit of work.
@@ -117,5 +129,6 @@ fn stored(row: Model) -> Result<Stored, Error> {
     Ok(Stored {
         version: row.version,
         definition,
+        descriptors: row.descriptors,
     })
 }

@@ -15,8 +15,10 @@ pub struct Model {
     pub version: i32,
     /// An encoded `caravan.saga.v1.Definition`.
     pub content: Vec<u8>,
-    /// SHA-256 of the content.
+    /// SHA-256 of the content and the descriptors.
     pub content_hash: Vec<u8>,
+    /// An encoded `google.protobuf.FileDescriptorSet` of participants that are not built in; null where there are none.
+    pub descriptors: Option<Vec<u8>>,
     /// Microseconds since 1970.
     pub created_at_us: i64,
 }

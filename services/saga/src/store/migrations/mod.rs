@@ -4,6 +4,7 @@ use sea_orm_migration::prelude::*;
 
 mod m0001_sagas;
 mod m0002_fan_out;
+mod m0003_descriptors;
 
 /// Every step, oldest first.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_sagas::Migration),
             Box::new(m0002_fan_out::Migration),
+            Box::new(m0003_descriptors::Migration),
         ]
     }
 }
