@@ -113,6 +113,7 @@ impl Engine {
     /// [`Error::Overloaded`]: more sagas are due than can be worked on, or the service goes.
     pub async fn admit(&self) -> Result<(), Error> {
         tokio::select! {
+            biased;
             () = self.shared.places.caught_up() => Ok(()),
             () = self.shared.stop.cancelled() => Err(Error::Overloaded),
             () = sleep(MAX_ADMISSION_WAIT) => Err(Error::Overloaded),
