@@ -62,6 +62,11 @@ pub struct Common {
     )]
     pub nats_url: String,
 
+    /// How long events stay in the outbox after they were sent, at least 7 days; unset: for good, so that a consumer that is
+    /// added later can start from the beginning of history.
+    #[arg(long, env = "EVENT_RETENTION", value_parser = humantime::parse_duration)]
+    pub event_retention: Option<Duration>,
+
     /// Where other services are: `catalog=http://127.0.0.1:8092,identity=https://...`. With `https` both sides show certificates.
     #[arg(long, env = "UPSTREAMS", default_value = "")]
     pub upstreams: Upstreams,
@@ -125,15 +130,15 @@ impl Common {
 #[derive(clap::Args, Clone, Debug)]
 pub struct Transport {
     /// This process's certificate chain (PEM). With it the gRPC port speaks TLS and asks callers for theirs.
-    #[arg(long, env = "TLS_CERT", requires_all = ["tls_key", "tls_ca"])]
+    #[arg(long, env = "TLS_CERT_FILE", requires_all = ["tls_key", "tls_ca"])]
     pub tls_cert: Option<PathBuf>,
 
     /// The certificate's private key (PEM).
-    #[arg(long, env = "TLS_KEY", requires = "tls_cert")]
+    #[arg(long, env = "TLS_KEY_FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
 
     /// The authorities of the other services' certificates (PEM).
-    #[arg(long, env = "TLS_CA", requires = "tls_cert")]
+    #[arg(long, env = "TLS_CA_FILE", requires = "tls_cert")]
     pub tls_ca: Option<PathBuf>,
 
     /// How ids in certificates begin; the service's logical name follows.

@@ -16,13 +16,13 @@ use futures::future::BoxFuture;
 use prost_reflect::ReflectMessage;
 use tonic::Code;
 
-pub use state::serving;
-pub(crate) use state::{State, all, rebuild};
+pub(crate) use state::{State, all};
+pub use state::{rebuild, serving};
 
 use crate::{
     db::{self, Db, Tx},
     error::Classify,
-    events::{Consumer, Delivery, Failure},
+    events::{Consumer, Delivery, Failure, archive::Archive},
 };
 
 type Apply =
@@ -37,6 +37,7 @@ pub struct Projection {
     /// By the event's full name.
     apply: HashMap<String, Apply>,
     forget: Forget,
+    archive: Option<Archive>,
 }
 
 impl Projection {
@@ -52,6 +53,7 @@ impl Projection {
             publisher: publisher.to_owned(),
             apply: HashMap::new(),
             forget: Arc::new(move |tx, generation| Box::pin(forget(tx, generation))),
+            archive: None,
         }
     }
 
@@ -93,6 +95,17 @@ impl Projection {
         self
     }
 
+    /// Builds from the publisher's archive where the stream does not reach back far enough.
+    pub(crate) fn with_archive(mut self, archive: Archive) -> Self {
+        self.archive = Some(archive);
+        self
+    }
+
+    /// Builds from this outbox: that of the publisher itself, where it is in reach.
+    pub fn with_history_of(self, publisher: &Db) -> Self {
+        self.with_archive(Archive::Own(publisher.clone()))
+    }
+
     /// The service that publishes its events.
     pub fn publisher(&self) -> &str {
         &self.publisher
@@ -123,7 +136,11 @@ impl Projection {
             work
         };
         let subject = format!("{}.>", self.publisher);
-        Consumer::new(&self.consumer_name(generation), subject, Arc::new(handler))
+        let consumer = Consumer::new(&self.consumer_name(generation), subject, Arc::new(handler));
+        match &self.archive {
+            Some(archive) => consumer.with_archive(archive.clone()),
+            None => consumer,
+        }
     }
 }
 

@@ -119,6 +119,22 @@ pub(super) fn is_lost_race(error: &DbErr) -> bool {
         if cause.code().is_some_and(|code| code == "40001" || code == "40P01"))
 }
 
+/// Whether the connection was broken before: its server restarted or the network cut it.
+pub(super) fn is_connection_broken(error: &DbErr) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    match driver_error(error) {
+        Some(sea_orm::sqlx::Error::Io(error)) => matches!(
+            error.kind(),
+            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+        ),
+        // Shut down by an administrator, or crashed.
+        Some(sea_orm::sqlx::Error::Database(cause)) => cause
+            .code()
+            .is_some_and(|code| code == "57P01" || code == "57P02"),
+        _ => false,
+    }
+}
+
 fn driver_error(error: &DbErr) -> Option<&sea_orm::sqlx::Error> {
     match error {
         DbErr::Conn(sea_orm::RuntimeErr::SqlxError(cause))

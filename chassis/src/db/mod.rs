@@ -17,7 +17,7 @@ mod writer;
 
 use std::{future::Future, sync::Arc};
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, TransactionTrait};
 use sea_orm_migration::MigratorTrait;
 use tokio::sync::Notify;
 
@@ -67,8 +67,8 @@ impl Db {
                 pools.read,
             )
         } else {
-            let pool = open::postgres::<M>(url).await?;
-            (Engine::Postgres(pool.clone()), pool)
+            let pools = open::postgres::<M>(url).await?;
+            (Engine::Postgres(pools.write), pools.read)
         };
         Ok(Self {
             shared: Arc::new(Shared {
@@ -155,7 +155,7 @@ where
 {
     let mut tries = 1;
     loop {
-        let transaction = Arc::new(pool.begin().await.map_err(Error::from)?);
+        let transaction = Arc::new(begin(pool).await.map_err(Error::from)?);
         let (tx, notes) = Tx::new(transaction.clone());
         let result = unit(tx).await;
         let transaction = Arc::into_inner(transaction)
@@ -184,4 +184,15 @@ where
         }
         tries += 1;
     }
+}
+
+/// Begins a transaction, on another connection where the one at hand was broken while it waited: nothing has run yet.
+async fn begin(pool: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    for _ in 0..open::POSTGRES_WRITERS {
+        match pool.begin().await {
+            Err(error) if error::is_connection_broken(&error) => {}
+            result => return result,
+        }
+    }
+    pool.begin().await
 }

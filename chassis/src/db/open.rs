@@ -12,8 +12,10 @@ use super::migrations::ChassisMigrator;
 
 /// Connections that read on SQLite. Writing has one of its own.
 const SQLITE_READERS: u32 = 4;
-/// Connections to PostgreSQL, for reading and writing.
-const POSTGRES_CONNECTIONS: u32 = 16;
+/// Connections that write on PostgreSQL: as many commits can share an fsync of its log.
+pub(super) const POSTGRES_WRITERS: u32 = 32;
+/// Connections that only read on PostgreSQL.
+const POSTGRES_READERS: u32 = 8;
 /// Longest wait for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait of SQLite for a lock that another process holds.
@@ -64,8 +66,15 @@ pub(super) async fn sqlite<M: MigratorTrait>(url: &str) -> Result<Sqlite, DbErr>
     })
 }
 
+/// The connections to one PostgreSQL database.
+pub(super) struct Postgres {
+    /// Not tested before use, which would cost a round trip for each unit of work: a broken one is noticed by its BEGIN.
+    pub(super) write: DatabaseConnection,
+    pub(super) read: DatabaseConnection,
+}
+
 /// Opens PostgreSQL (`postgres://...`), migrated.
-pub(super) async fn postgres<M: MigratorTrait>(url: &str) -> Result<DatabaseConnection, DbErr> {
+pub(super) async fn postgres<M: MigratorTrait>(url: &str) -> Result<Postgres, DbErr> {
     // Without the timeouts of requests: an index may take its time to build, and so may another replica's.
     let single = Database::connect(base_options(url, 1)).await?;
     single
@@ -74,7 +83,12 @@ pub(super) async fn postgres<M: MigratorTrait>(url: &str) -> Result<DatabaseConn
     let migrated = migrate::<M>(&single).await;
     single.close().await?; // Ends the session, and with it the lock.
     migrated?;
-    Database::connect(postgres_options(url)).await
+    let mut write = postgres_options(url, POSTGRES_WRITERS);
+    write.test_before_acquire(false);
+    Ok(Postgres {
+        write: Database::connect(write).await?,
+        read: Database::connect(postgres_options(url, POSTGRES_READERS)).await?,
+    })
 }
 
 fn base_options(url: &str, connections: u32) -> ConnectOptions {
@@ -88,8 +102,8 @@ fn base_options(url: &str, connections: u32) -> ConnectOptions {
     options
 }
 
-fn postgres_options(url: &str) -> ConnectOptions {
-    let mut options = base_options(url, POSTGRES_CONNECTIONS);
+fn postgres_options(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = base_options(url, connections);
     options
         .idle_timeout(Duration::from_secs(600))
         .test_before_acquire(true);

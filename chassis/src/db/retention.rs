@@ -16,24 +16,20 @@ const MAX_PURGED_ROWS: u64 = 1_000;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// As long as a stream holds events: until then a broker that lost some can be given them again.
+/// As long as a stream holds events: until then a broker that lost some can be given them again. The least that they stay.
 const KEEP_EVENTS: Duration = DAY.saturating_mul(7);
 
 /// A table, the columns of its key, the column that says a row's age (behind a condition, where not all rows go), and how
 /// long rows stay.
-const TABLES: [(&str, &str, &str, Duration); 5] = [
-    // Events that are an aggregate's history stay.
-    (
-        "outbox",
-        "id",
-        "aggregate_version IS NULL AND sent_at_us",
-        KEEP_EVENTS,
-    ),
-    // Twice as long as a stream holds events: whatever is delivered again finds its row.
+const TABLES: [(&str, &str, &str, Duration); 4] = [
+    // Twice as long as a stream holds events: whatever is delivered again finds its row. Longer where the consumer may be given
+    // events again because it was away, or has not yet caught up with its publisher's archive.
     (
         "inbox",
         "consumer, event_id",
-        "handled_at_us",
+        "NOT EXISTS (SELECT 1 FROM consumers WHERE consumers.consumer = inbox.consumer \
+         AND (complete_until_us IS NULL AND archive_position > 0 OR complete_until_us - 7200000000 < handled_at_us)) \
+         AND handled_at_us",
         DAY.saturating_mul(14),
     ),
     // Longer than operators leave a parked saga lying.
@@ -58,8 +54,9 @@ const TABLES: [(&str, &str, &str, Duration); 5] = [
 ];
 
 impl Db {
-    /// Removes what is too old, now and then, until `cancel`.
-    pub(crate) async fn keep_small(self, cancel: CancellationToken) {
+    /// Removes what is too old, now and then, until `cancel`. Events stay for `events` after they were sent, but never less
+    /// than streams hold them; for good where that is `None`.
+    pub(crate) async fn keep_small(self, events: Option<Duration>, cancel: CancellationToken) {
         while cancel
             .run_until_cancelled(tokio::time::sleep(PURGE_INTERVAL))
             .await
@@ -74,6 +71,14 @@ impl Db {
                     );
                 }
             }
+            if let Some(keep) = events
+                && let Err(error) = self.purge_events(keep, &cancel).await
+            {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "old events were not removed"
+                );
+            }
             if let Err(error) = self.erase_transient(&cancel).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -81,6 +86,13 @@ impl Db {
                 );
             }
         }
+    }
+
+    /// Removes events that are too old. Those that are an aggregate's history stay.
+    async fn purge_events(&self, keep: Duration, cancel: &CancellationToken) -> Result<(), Error> {
+        let age = "aggregate_version IS NULL AND sent_at_us";
+        self.purge("outbox", "id", age, keep.max(KEEP_EVENTS), cancel)
+            .await
     }
 
     /// Erases the transient parts of events that no stream holds any more.
@@ -198,6 +210,9 @@ mod tests {
                 .await
                 .expect(table);
         }
+        db.purge_events(DAY, &CancellationToken::new())
+            .await
+            .expect("removed");
         db.erase_transient(&CancellationToken::new())
             .await
             .expect("erased");

@@ -48,6 +48,19 @@ struct Turn {
     batch: Option<Batch>,
     /// Whether a unit has begun in the batch and not ended: its caller has gone away.
     unit_open: bool,
+    /// The savepoint in the batch that the next unit begins behind.
+    savepoint: Savepoint,
+}
+
+/// The one savepoint of a batch. It is not released after each unit: that would be one more message to the driver's thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Savepoint {
+    /// There is none.
+    None,
+    /// Nothing was written behind it.
+    Clean,
+    /// A unit that is kept stands behind it.
+    Kept,
 }
 
 /// The one writer of a SQLite database.
@@ -66,6 +79,7 @@ impl Writer {
             connection: Some(connection),
             batch: None,
             unit_open: false,
+            savepoint: Savepoint::None,
         }));
         let due = Arc::new(Notify::new());
         let committer = tokio::spawn(commit_batches(turn.clone(), due.clone()));
@@ -102,7 +116,7 @@ impl Writer {
                 };
             }
         };
-        turn.keep_unit().await?;
+        turn.keep_unit();
         metrics::unit();
         drop(turn);
 
@@ -144,6 +158,7 @@ impl Turn {
                 ..Default::default()
             };
             let transaction = Arc::new(connection.begin_with_options(immediate).await?);
+            self.savepoint = Savepoint::None;
             self.batch = Some(Batch {
                 transaction,
                 outcome: watch::Sender::new(None),
@@ -155,20 +170,36 @@ impl Turn {
 
     /// Raw savepoints: a nested transaction of the driver that is dropped half-way would undo the whole batch.
     async fn begin_unit(&mut self) -> Result<(), Error> {
+        // A caller who goes away in between leaves a savepoint or none: `None` is what to find out from.
+        let sql = match std::mem::replace(&mut self.savepoint, Savepoint::None) {
+            Savepoint::None => "SAVEPOINT unit",
+            Savepoint::Kept => "RELEASE unit; SAVEPOINT unit",
+            Savepoint::Clean => {
+                (self.savepoint, self.unit_open) = (Savepoint::Clean, true);
+                return Ok(());
+            }
+        };
         self.unit_open = true;
-        self.in_batch("SAVEPOINT unit").await
+        self.in_batch(sql).await?;
+        self.savepoint = Savepoint::Clean;
+        Ok(())
     }
 
-    async fn keep_unit(&mut self) -> Result<(), Error> {
-        self.in_batch("RELEASE unit").await?;
-        self.unit_open = false;
-        Ok(())
+    fn keep_unit(&mut self) {
+        (self.savepoint, self.unit_open) = (Savepoint::Kept, false);
     }
 
     /// The unit's own error says more than one from here, which the batch keeps.
     async fn undo_unit(&mut self) {
-        let _ = self.in_batch("ROLLBACK TO unit; RELEASE unit").await;
-        self.unit_open = false;
+        if self.savepoint == Savepoint::None {
+            // Its caller went away while the savepoint was made, which may or may not have been: nothing was written. The
+            // last unit that is kept must not be undone.
+            let _ = self.in_batch("SAVEPOINT unit").await;
+        } else {
+            // Whoever goes away here leaves it to the next one, who may do it once more.
+            let _ = self.in_batch("ROLLBACK TO unit").await;
+        }
+        (self.savepoint, self.unit_open) = (Savepoint::Clean, false);
     }
 
     async fn undo_abandoned_unit(&mut self) {

@@ -98,6 +98,11 @@ impl Consumer {
         self
     }
 
+    /// Catches up from this outbox: that of the publisher itself, where it is in reach.
+    pub fn with_history_of(self, publisher: &Db) -> Self {
+        self.with_archive(Archive::Own(publisher.clone()))
+    }
+
     /// The service that publishes the events.
     pub fn publisher(&self) -> &str {
         self.subject.split('.').next().unwrap_or_default()

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Projection, State, state};
 use crate::{
     db::{Db, Error},
-    events::{archive::Archive, is_caught_up, stream},
+    events::{is_caught_up, stream},
 };
 
 /// How often it is looked whether a generation is to be built or has been.
@@ -23,12 +23,11 @@ struct Running {
 
 impl Projection {
     /// Applies events until `cancel`.
-    pub(crate) async fn run(
+    pub async fn run(
         self,
         db: Db,
         jetstream: jetstream::Context,
         service: &str,
-        archive: Option<Archive>,
         cancel: CancellationToken,
     ) {
         let mut running: BTreeMap<i64, Running> = BTreeMap::new();
@@ -45,10 +44,7 @@ impl Projection {
                     }
                     for generation in wanted.into_iter().flatten() {
                         running.entry(generation).or_insert_with(|| {
-                            let mut consumer = self.consumer(&db, generation);
-                            if let Some(archive) = &archive {
-                                consumer = consumer.with_archive(archive.clone());
-                            }
+                            let consumer = self.consumer(&db, generation);
                             let stop = cancel.child_token();
                             let (db, jetstream, service, stopped) = (
                                 db.clone(),

@@ -63,7 +63,7 @@ pub(super) async fn ensure(db: &Db, projection: &str) -> Result<State, Error> {
 ///
 /// # Errors
 /// The database's own.
-pub(crate) async fn rebuild(db: &Db, projection: &str) -> Result<Option<i64>, Error> {
+pub async fn rebuild(db: &Db, projection: &str) -> Result<Option<i64>, Error> {
     let sql =
         "UPDATE projections SET building = serving + 1 WHERE projection = $1 AND building IS NULL";
     change(db, sql, vec![projection.into()]).await?;

@@ -215,8 +215,9 @@ impl Service {
         let database = self.kit.opened_database();
         if let Some(db) = database.clone() {
             let purged = db.clone();
-            self.tasks.push(task("retention", |stop| async move {
-                purged.keep_small(stop).await;
+            let events = self.kit.common().event_retention;
+            self.tasks.push(task("retention", move |stop| async move {
+                purged.keep_small(events, stop).await;
                 Ok(())
             }));
             self.readiness = std::mem::take(&mut self.readiness).when("database", move || {
@@ -262,14 +263,16 @@ impl Service {
 
 impl Service {
     async fn add_projections(&mut self) -> anyhow::Result<()> {
-        for projection in self.projections.drain(..) {
+        for mut projection in self.projections.drain(..) {
             let db = self.kit.opened_database();
             let db = db.context("projections need a database: call kit.database() first")?;
             let jetstream = async_nats::jetstream::new(self.kit.nats().await?);
-            let archive = ops::archive(&self.kit, projection.publisher());
+            if let Some(archive) = ops::archive(&self.kit, projection.publisher()) {
+                projection = projection.with_archive(archive);
+            }
             let name = self.kit.name().to_owned();
             self.tasks.push(task("projection", |stop| async move {
-                projection.run(db, jetstream, &name, archive, stop).await;
+                projection.run(db, jetstream, &name, stop).await;
                 Ok(())
             }));
         }

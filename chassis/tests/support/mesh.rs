@@ -25,9 +25,12 @@ pub(crate) struct Mesh {
 
 impl Mesh {
     pub(crate) async fn start() -> Self {
+        Self::start_with(Nats::start().await).await
+    }
+
+    pub(crate) async fn start_with(nats: Nats) -> Self {
         // Shown for a test that fails. A second test of this process finds it set up.
         let _ = tracing_subscriber::fmt().with_test_writer().try_init();
-        let nats = Nats::start().await;
         Self {
             jetstream: connect(&nats).await,
             nats,

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -17,6 +17,7 @@ pub struct Nats {
     server: Child,
     port: u16,
     home: TempDir,
+    store: PathBuf,
 }
 
 /// What nats-server writes into its ports file.
@@ -31,12 +32,22 @@ impl Nats {
     /// # Panics
     /// Where `nats-server` is not installed or does not come up.
     pub async fn start() -> Self {
-        let home = tempfile::Builder::new()
-            .prefix("caravan-nats-")
-            .tempdir()
-            .expect("a temporary folder");
+        let home = home();
+        let store = home.path().join("store");
+        Self::start_at(home, store).await
+    }
+
+    /// As [`Nats::start`], with its store in a folder of the caller's.
+    ///
+    /// # Panics
+    /// As [`Nats::start`].
+    pub async fn start_in(store: &Path) -> Self {
+        Self::start_at(home(), store.to_owned()).await
+    }
+
+    async fn start_at(home: TempDir, store: PathBuf) -> Self {
         // The server chooses the port itself: nobody can take it in between.
-        let server = spawn(home.path(), "-1");
+        let server = spawn(home.path(), &store, "-1");
         let ports = home
             .path()
             .join(format!("nats-server_{}.ports", server.id()));
@@ -48,7 +59,12 @@ impl Nats {
             port.parse().map_err(|error| format!("{address}: {error}"))
         })
         .await;
-        let nats = Self { server, port, home };
+        let nats = Self {
+            server,
+            port,
+            home,
+            store,
+        };
         nats.accepts().await;
         nats
     }
@@ -67,20 +83,20 @@ impl Nats {
     /// Starts the killed server again with the same store, on the same port.
     pub async fn restart(&mut self) {
         self.kill();
-        self.server = spawn(self.home.path(), &self.port.to_string());
+        self.server = spawn(self.home.path(), &self.store, &self.port.to_string());
         self.accepts().await;
     }
 
     /// As [`Nats::restart`], but the store is lost on the way.
     pub async fn restart_empty(&mut self) {
         self.kill();
-        let _ = fs::remove_dir_all(self.home.path().join("store"));
+        let _ = fs::remove_dir_all(&self.store);
         self.restart().await;
     }
 
     /// Where the server keeps its streams, e.g. to put an older state of it in place.
-    pub fn store(&self) -> std::path::PathBuf {
-        self.home.path().join("store")
+    pub fn store(&self) -> PathBuf {
+        self.store.clone()
     }
 
     async fn accepts(&self) {
@@ -97,11 +113,18 @@ impl Drop for Nats {
     }
 }
 
-fn spawn(home: &Path, port: &str) -> Child {
+fn home() -> TempDir {
+    tempfile::Builder::new()
+        .prefix("caravan-nats-")
+        .tempdir()
+        .expect("a temporary folder")
+}
+
+fn spawn(home: &Path, store: &Path, port: &str) -> Child {
     Command::new(program())
         .args(["--jetstream", "--addr", "127.0.0.1", "--port", port])
         .arg("--store_dir")
-        .arg(home.join("store"))
+        .arg(store)
         .arg("--ports_file_dir")
         .arg(home)
         .arg("--log")
