@@ -3,7 +3,7 @@
 use kit::{
     World,
     rest::{Answer, send},
-    shop::{GOOD_CARD, Status, an_order},
+    shop::{Customer, GOOD_CARD, Status, an_order},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -142,7 +142,7 @@ async fn malformed_orders_are_refused_and_store_nothing(world: &World) {
         refused(&send(request).await, names, &body);
     }
     assert_eq!(
-        announced(world, 8 << 20).await,
+        announced(world, &ada, 8 << 20).await,
         "HTTP/1.1 413 Payload Too Large"
     );
     let request = ada.rest.request(Method::POST, "/v1/orders");
@@ -159,16 +159,18 @@ async fn malformed_orders_are_refused_and_store_nothing(world: &World) {
     assert_eq!(world.ledger().await.entries, []);
 }
 
-/// The first line of the answer to an order that announces this many bytes and sends none of them.
-async fn announced(world: &World, bytes: u64) -> String {
+/// The first line of the answer to a customer's order that announces this many bytes and sends none of them.
+async fn announced(world: &World, customer: &Customer, bytes: u64) -> String {
     let address = world
         .process("gateway")
         .http
         .expect("the gateway speaks HTTP");
     let stream = TcpStream::connect(&address).await.expect("it listens");
     let mut stream = BufReader::new(stream);
+    let token = customer.rest.token().expect("logged in");
     let head = format!(
-        "POST /v1/orders HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {bytes}\r\n\r\n"
+        "POST /v1/orders HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: {bytes}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.expect("it reads");
     let mut line = String::new();

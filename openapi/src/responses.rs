@@ -129,8 +129,9 @@ fn content(binding: &Binding, method: &MethodDescriptor, schema: Value) -> Value
         return json!({JSON: {"schema": schema}});
     }
     let text = |description: &str| {
-        // What a line or an event holds, for tools that know this keyword of OpenAPI 3.2.
-        json!({"schema": {"type": "string", "description": description}, "x-itemSchema": schema})
+        // What a line or an event holds, for tools that know this keyword of OpenAPI 3.2. No type for the whole: some tools
+        // see a text, others an object for each event.
+        json!({"schema": {"description": description}, "x-itemSchema": schema})
     };
     json!({
         "text/event-stream": text("An event a message; its data is the message as JSON, its id counts messages. A failure is an event `error`."),

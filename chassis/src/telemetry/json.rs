@@ -126,6 +126,9 @@ where
         let mut line = Line::default();
         event.record(&mut line);
         let target = line.target.take();
+        // Where no span says whose line it is, the event may.
+        let trace_id = trace_id.or_else(|| line.take("trace_id"));
+        let request_id = request_id.or_else(|| line.take("request_id"));
         let metadata = event.metadata();
         let now = OffsetDateTime::now_utc()
             .format(TIMESTAMP)
@@ -184,6 +187,15 @@ struct Line {
 }
 
 impl Line {
+    /// Takes a text out of the fields.
+    fn take(&mut self, name: &str) -> Option<Arc<str>> {
+        let place = self.fields.iter().position(|(field, _)| *field == name)?;
+        match self.fields.remove(place).1 {
+            Value::String(text) => Some(text.into()),
+            other => Some(other.to_string().into()),
+        }
+    }
+
     fn set(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
             ("message", Value::String(text)) => self.message = text,
@@ -317,8 +329,11 @@ mod tests {
             trace::continue_trace(&span, Some(PARENT));
             let request = context::Context::new(Some("r-1"));
             context::sync_scope(request, || span.in_scope(|| tracing::info!("in a context")));
+
+            let trace_id = PARENT.split('-').nth(1);
+            tracing::info!(request_id = "r-1", trace_id, "by itself");
         });
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines.len(), 4);
         for line in &lines {
             assert_eq!(line["request_id"], "r-1", "{line}");
             assert_eq!(
