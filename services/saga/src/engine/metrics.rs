@@ -101,11 +101,7 @@ impl Metrics {
             let definition = KeyValue::new("definition", saga.definition().name.clone());
             self.ended
                 .add(1, &[definition, KeyValue::new("state", state)]);
-            if state == "completed" {
-                tracing::debug!(saga_id = %saga.id(), key = saga.key(), "a saga is done");
-            } else {
-                tracing::info!(saga_id = %saga.id(), key = saga.key(), state, "a saga came to rest");
-            }
+            tracing::info!(saga_id = %saga.id(), key = saga.key(), state, "a saga came to rest");
         }
     }
 
