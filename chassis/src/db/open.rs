@@ -1,6 +1,10 @@
 //! Opening a database: pools, pragmas and timeouts of both engines, and migrations.
 
-use std::{path::Path, time::Duration};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr,
@@ -37,12 +41,9 @@ pub(super) struct Sqlite {
 
 /// Opens SQLite (`sqlite:PATH`), migrated.
 pub(super) async fn sqlite<M: MigratorTrait>(url: &str) -> Result<Sqlite, DbErr> {
-    if let Some(folder) =
-        Path::new(url.trim_start_matches("sqlite:").trim_start_matches("//")).parent()
-    {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| DbErr::Custom(format!("{}: {error}", folder.display())))?;
-    }
+    let path = Path::new(url.trim_start_matches("sqlite:").trim_start_matches("//"));
+    // Until all is migrated. Ends with the process too, however that dies.
+    let _lock = lock_migrations(path.to_owned()).await?;
     let mut options = base_options(url, 1);
     options.map_sqlx_sqlite_opts(|options| {
         options
@@ -64,6 +65,22 @@ pub(super) async fn sqlite<M: MigratorTrait>(url: &str) -> Result<Sqlite, DbErr>
         write_options,
         read,
     })
+}
+
+/// Waits until no other process opens the database for the first time: it makes the folder and locks a file in it.
+async fn lock_migrations(database: PathBuf) -> Result<File, DbErr> {
+    let explain = |path: &Path, error| DbErr::Custom(format!("{}: {error}", path.display()));
+    let lock = move || {
+        if let Some(folder) = database.parent() {
+            fs::create_dir_all(folder).map_err(|error| explain(folder, error))?;
+        }
+        let path = database.with_extension("migrations.lock");
+        let file = File::create(&path).map_err(|error| explain(&path, error))?;
+        file.lock().map_err(|error| explain(&path, error))?;
+        Ok(file)
+    };
+    let locked = tokio::task::spawn_blocking(lock).await;
+    locked.map_err(|error| DbErr::Custom(error.to_string()))?
 }
 
 /// The connections to one PostgreSQL database.

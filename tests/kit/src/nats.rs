@@ -20,6 +20,9 @@ pub struct Nats {
     store: PathBuf,
 }
 
+/// Room that all streams of a server may ask for, whatever its disk has.
+const MAX_STORE: &str = "1TB";
+
 /// What nats-server writes into its ports file.
 #[derive(Deserialize)]
 struct Ports {
@@ -121,10 +124,13 @@ fn home() -> TempDir {
 }
 
 fn spawn(home: &Path, store: &Path, port: &str) -> Child {
+    // By itself the server promises no more than three quarters of the disk, and streams ask for room beforehand.
+    let config = home.join("nats-server.conf");
+    let jetstream = format!("jetstream {{ store_dir: {store:?}, max_file_store: {MAX_STORE} }}\n");
+    fs::write(&config, jetstream).expect("a file in the home");
     Command::new(program())
-        .args(["--jetstream", "--addr", "127.0.0.1", "--port", port])
-        .arg("--store_dir")
-        .arg(store)
+        .args(["--addr", "127.0.0.1", "--port", port, "--config"])
+        .arg(config)
         .arg("--ports_file_dir")
         .arg(home)
         .arg("--log")
