@@ -41,6 +41,8 @@ on_both_engines! {
     an_empty_compensation_leaves_a_mark_that_refuses_the_action
     a_stale_epoch_is_refused
     a_second_open_finds_the_schema
+    replicas_that_start_together_migrate_once
+    a_newer_schema_is_refused
 }
 
 async fn concurrent_units_are_all_kept(engine: Engine) {
@@ -279,6 +281,28 @@ async fn a_second_open_finds_the_schema(engine: Engine) {
     );
     assert_eq!(value(&again.expect("opens"), "kept").await, 1);
     assert_eq!(value(&twin.expect("opens"), "kept").await, 1);
+}
+
+async fn replicas_that_start_together_migrate_once(engine: Engine) {
+    let Some(url) = kit::database_url(engine) else {
+        return;
+    };
+    let replicas = join_all((0..4).map(|_| Db::open::<support::Migrator>(&url))).await;
+    for db in replicas {
+        assert_eq!(value(&db.expect("opens"), "none").await, 0);
+    }
+}
+
+async fn a_newer_schema_is_refused(engine: Engine) {
+    let Some(url) = kit::database_url(engine) else {
+        return;
+    };
+    Db::open::<support::NextMigrator>(&url)
+        .await
+        .expect("the new program opens it");
+    let error = Db::open::<support::Migrator>(&url).await;
+    let error = format!("{:?}", error.expect_err("the old program must not"));
+    assert!(error.contains("m0002_later"), "{error}");
 }
 
 #[tokio::test]
