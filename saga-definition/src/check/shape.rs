@@ -82,6 +82,12 @@ impl Compiler<'_> {
                 "is the pivot and calls nothing",
             );
         }
+        if steps[pivot].for_each.is_some() {
+            self.fault(
+                format!("steps[{pivot}].for_each"),
+                "is in the pivot, which is done once: with some items done the saga could go neither back nor forward",
+            );
+        }
         for (index, step) in steps.iter().enumerate() {
             let past = ancestors[index].contains(&pivot);
             if index != pivot && !past && !ancestors[pivot].contains(&index) {

@@ -177,6 +177,13 @@ fn there_is_one_pivot_and_nothing_beside_it() {
     let undo = "compensation: {call: caravan.payment.v1.PaymentService/VoidPayment}";
     refused(
         &format!(
+            "name: a\nsteps: [{{name: b, pivot: true, {confirm}, for_each: {{items: '[1]'}}}}]"
+        ),
+        "steps[0].for_each",
+        "is in the pivot, which is done once",
+    );
+    refused(
+        &format!(
             "name: a\nsteps: [{{name: b, pivot: true, {confirm}}}, {{name: c, pivot: true, {confirm}}}]"
         ),
         "steps[1].pivot",
