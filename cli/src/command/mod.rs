@@ -9,6 +9,7 @@ pub mod detach;
 pub mod down;
 pub mod events;
 pub mod logs;
+pub mod mails;
 pub mod openapi;
 pub mod orders;
 pub mod report;
@@ -39,6 +40,8 @@ enum Command {
     Status(status::Args),
     /// Shows what the processes said.
     Logs(logs::Args),
+    /// Shows mails that are to be sent, with their tokens: to verify an address or to set a new password.
+    Mails(mails::Args),
     /// Checks, registers, starts, shows and mends sagas.
     Saga(saga::Args),
     /// Prints the OpenAPI document of the REST side.
@@ -63,6 +66,7 @@ impl Cli {
             Command::Down(args) => down::run(&args, &self.home).await,
             Command::Status(args) => status::run(&args, &self.home).await,
             Command::Logs(args) => logs::run(&args, &self.home).await,
+            Command::Mails(args) => mails::run(&args, &self.home).await,
             Command::Saga(args) => saga::run(&args, &self.home).await,
             Command::Openapi(args) => openapi::run(&args),
             Command::Orders(args) => orders::run(&args, &self.home).await,
