@@ -1,5 +1,6 @@
 //! Events as their services' relays publish them.
 
+use alone::wait::until;
 use async_nats::{HeaderMap, jetstream};
 use contracts::policy;
 use prost_reflect::ReflectMessage;
@@ -38,12 +39,17 @@ pub(super) async fn publish<M: ReflectMessage>(
     ] {
         headers.insert(header, value.as_str());
     }
-    let sent = jetstream
-        .publish_with_headers(
-            policy.subject.clone(),
-            headers,
-            event.encode_to_vec().into(),
-        )
-        .await;
-    sent.expect("sent").await.expect("acknowledged");
+    let payload = event.encode_to_vec();
+    // The orchestrator may be making the stream at this moment: until then nobody takes the event.
+    until("the event is acknowledged", || async {
+        let sent = jetstream
+            .publish_with_headers(
+                policy.subject.clone(),
+                headers.clone(),
+                payload.clone().into(),
+            )
+            .await;
+        sent?.await
+    })
+    .await;
 }
