@@ -1,6 +1,6 @@
 //! What the options in the contract say, as types. Read once, from the descriptors; there is no second list.
 
-use std::{collections::HashMap, sync::LazyLock, time::Duration};
+use std::{borrow::Cow, collections::HashMap, sync::LazyLock, time::Duration};
 
 use prost::Message as _;
 use prost_reflect::{
@@ -9,9 +9,11 @@ use prost_reflect::{
 
 use crate::{
     DESCRIPTOR_POOL,
-    caravan::options::v1::{Access, Cache, Event, Idempotency, RateClass, Rest},
+    caravan::options::v1::{Access, Audit, Cache, Event, Idempotency, RateClass, Rest},
 };
 
+/// Publisher of events that every service has.
+const EVERY_SERVICE: &str = "*";
 /// Package of our options.
 const OPTIONS: &str = "caravan.options.v1.";
 
@@ -30,6 +32,8 @@ pub struct MethodPolicy {
     pub cache: Option<Cache>,
     /// How often one caller may call it.
     pub rate_class: RateClass,
+    /// What is remembered of a call.
+    pub audit: Option<Audit>,
 }
 
 /// Our options of a method as they stand on the wire.
@@ -47,12 +51,14 @@ struct MethodOptions {
     cache: Option<Cache>,
     #[prost(enumeration = "RateClass", tag = "51006")]
     rate_class: i32,
+    #[prost(message, optional, tag = "51007")]
+    audit: Option<Audit>,
 }
 
 /// What the contract says of one event message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventPolicy {
-    /// `<service>.<aggregate>.<participle>.v1`
+    /// `<service>.<aggregate>.<participle>.v1`; the service is `*` where every one publishes it.
     pub subject: String,
     /// Name of the field that holds the aggregate's id.
     pub aggregate_id_field: String,
@@ -62,6 +68,24 @@ impl EventPolicy {
     /// The service that publishes the event: the first part of its subject.
     pub fn publisher(&self) -> &str {
         self.subject.split('.').next().unwrap_or_default()
+    }
+
+    /// Whether `service` publishes the event.
+    pub fn is_published_by(&self, service: &str) -> bool {
+        self.publisher() == EVERY_SERVICE || self.publisher() == service
+    }
+
+    /// What `service` publishes the event on.
+    pub fn subject_of<'a>(&'a self, service: &str) -> Cow<'a, str> {
+        match self.subject.strip_prefix(EVERY_SERVICE) {
+            Some(rest) => Cow::Owned(format!("{service}{rest}")),
+            None => Cow::Borrowed(&self.subject),
+        }
+    }
+
+    fn is_published_on(&self, subject: &str) -> bool {
+        let publisher = subject.split('.').next().unwrap_or_default();
+        self.subject_of(publisher) == subject
     }
 }
 
@@ -92,8 +116,13 @@ pub fn events() -> impl Iterator<Item = (&'static str, &'static EventPolicy)> {
 pub fn event_message(subject: &str) -> Option<MessageDescriptor> {
     let (name, _) = EVENTS
         .iter()
-        .find(|(_, policy)| policy.subject == subject)?;
+        .find(|(_, policy)| policy.is_published_on(subject))?;
     DESCRIPTOR_POOL.get_message_by_name(name)
+}
+
+/// Every rpc of the contract with its policy.
+pub fn methods() -> impl Iterator<Item = (&'static str, &'static MethodPolicy)> {
+    METHODS.iter().map(|(path, policy)| (path.as_str(), policy))
 }
 
 /// Reads the policy of a method from its options, by their numbers: also for contracts that were not built in, and for
@@ -120,6 +149,7 @@ pub fn of_method(method: &MethodDescriptor) -> MethodPolicy {
             .and_then(|deadline| deadline.try_into().ok()),
         rest: options.rest.unwrap_or_default(),
         cache: options.cache,
+        audit: options.audit,
     }
 }
 
@@ -259,7 +289,8 @@ mod tests {
                 "{name}: {policy:?}"
             );
             assert!(
-                name.starts_with(&format!("caravan.{}.", policy.publisher())),
+                policy.publisher() == EVERY_SERVICE
+                    || name.starts_with(&format!("caravan.{}.", policy.publisher())),
                 "{name}: {policy:?}"
             );
             assert!(

@@ -2,7 +2,6 @@
 
 use chassis::{Call, clock, page::Page};
 use contracts::caravan::identity::v1 as pb;
-use uuid::Uuid;
 
 use super::{Rpc, convert};
 use crate::{
@@ -33,16 +32,15 @@ pub(super) async fn handle(
 }
 
 fn entry(row: Model) -> pb::AuditEntry {
+    let account_id = row.account_id.map(|id| id.to_string()).unwrap_or_default();
     pb::AuditEntry {
         entry_id: row.id.to_string(),
         time: Some(clock::timestamp_us(row.at_us)),
         actor: row.actor,
         action: row.action,
-        account_id: row
-            .account_id
-            .as_ref()
-            .map(Uuid::to_string)
-            .unwrap_or_default(),
+        service: "identity".to_owned(),
+        target: account_id.clone(),
+        account_id,
         detail: row.detail,
         request_id: row.request_id,
     }

@@ -91,6 +91,7 @@ impl Rpc {
             refresh_token: refresh::newest(session),
             refresh_expires_in: i32::try_from(left_s).unwrap_or(i32::MAX),
             session_id: session.id.to_string(),
+            second_factor_challenge: None,
         })
     }
 }
