@@ -6,6 +6,7 @@ mod m0001_accounts;
 mod m0002_signing_keys;
 mod m0003_sessions;
 mod m0004_audit;
+mod m0005_clients;
 
 /// Every step, oldest first.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_signing_keys::Migration),
             Box::new(m0003_sessions::Migration),
             Box::new(m0004_audit::Migration),
+            Box::new(m0005_clients::Migration),
         ]
     }
 }
