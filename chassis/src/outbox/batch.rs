@@ -4,7 +4,7 @@ use prost_reflect::ReflectMessage;
 use sea_orm::Value;
 use uuid::Uuid;
 
-use super::Row;
+use super::{ORIGIN, Row};
 use crate::{
     context,
     db::{Error, Tx},
@@ -13,7 +13,7 @@ use crate::{
 
 /// Most rows of one statement.
 const MAX_ROWS: usize = 32;
-const COLUMNS: usize = 8;
+const COLUMNS: usize = 9;
 
 /// An event that is ready for the outbox, with the trace and request that it belongs to.
 #[derive(Clone, Debug)]
@@ -55,6 +55,7 @@ impl Envelope {
             self.traceparent.clone().into(),
             self.request_id.clone().into(),
             self.at_us.into(),
+            (*ORIGIN).into(),
         ]
     }
 }
@@ -72,7 +73,7 @@ pub async fn append_all(tx: &Tx, envelopes: Vec<&Envelope>) -> Result<(), Error>
             let (rows, later) = rest.split_at(1 << bits);
             let sql = format!(
                 "INSERT INTO outbox (event_id, event_type, subject, aggregate_id, payload, traceparent, request_id, \
-                 occurred_at_us) VALUES {}",
+                 occurred_at_us, origin) VALUES {}",
                 tuples(rows.len())
             );
             let values = rows.iter().flat_map(|envelope| envelope.values());
@@ -102,7 +103,7 @@ mod tests {
     fn every_row_has_parameters_of_its_own() {
         assert_eq!(
             tuples(2),
-            "($1, $2, $3, $4, $5, $6, $7, $8), ($9, $10, $11, $12, $13, $14, $15, $16)"
+            "($1, $2, $3, $4, $5, $6, $7, $8, $9), ($10, $11, $12, $13, $14, $15, $16, $17, $18)"
         );
     }
 }
