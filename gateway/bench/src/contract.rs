@@ -47,12 +47,7 @@ impl Contract {
     pub(crate) fn answers(&self) -> anyhow::Result<Answers> {
         let shelf = self.message("bench.v1.Shelf", shelf(SHELF_ITEMS))?;
         let archive = self.message("bench.v1.Shelf", shelf_of("archive", ARCHIVE_ITEMS))?;
-        let receipt = json!({
-            "orderId": "0199aa00-0000-7000-8000-0123456789ab",
-            "status": "PENDING",
-            "total": {"currencyCode": "EUR", "minorUnits": "4500"},
-        });
-        let receipt = self.message("bench.v1.Receipt", receipt)?;
+        let receipt = self.message("bench.v1.Receipt", receipt())?;
         let tick = self.message("bench.v1.Tick", json!({"number": "123456", "text": "tick"}))?;
         Ok(Answers {
             shelf: framed(&shelf),
@@ -74,6 +69,19 @@ pub(crate) struct Answers {
 /// The small answer as JSON: what the forwarding proxy answers, to write as many bytes as others.
 pub(crate) fn shelf_json() -> Bytes {
     shelf(SHELF_ITEMS).to_string().into()
+}
+
+/// The answer to the small write as JSON.
+pub(crate) fn receipt_json() -> Bytes {
+    receipt().to_string().into()
+}
+
+fn receipt() -> Value {
+    json!({
+        "orderId": "0199aa00-0000-7000-8000-0123456789ab",
+        "status": "PENDING",
+        "total": {"currencyCode": "EUR", "minorUnits": "4500"},
+    })
 }
 
 /// The body of the small write.

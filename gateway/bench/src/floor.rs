@@ -1,5 +1,5 @@
 //! The floor: a proxy on the same HTTP libraries that understands nothing. The client's body goes on as the request
-//! message, and the answer is a constant.
+//! message, and the answer is a constant as long as the gateway's.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -20,6 +20,12 @@ use crate::contract;
 
 struct Floor {
     upstream: SendRequest<Full<Bytes>>,
+    read: Route,
+    write: Route,
+}
+
+/// What is called and answered for one method.
+struct Route {
     uri: Uri,
     answer: Bytes,
 }
@@ -31,10 +37,14 @@ pub(crate) async fn serve(backend: u16) -> anyhow::Result<()> {
     let builder = http2::Builder::new(TokioExecutor::new());
     let (upstream, connection) = builder.handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
+    let route = |rpc, answer| -> anyhow::Result<Route> {
+        let uri = format!("http://127.0.0.1:{backend}/bench.v1.BenchService/{rpc}").parse()?;
+        Ok(Route { uri, answer })
+    };
     let floor = Arc::new(Floor {
         upstream,
-        uri: format!("http://127.0.0.1:{backend}/bench.v1.BenchService/GetShelf").parse()?,
-        answer: contract::shelf_json(),
+        read: route("GetShelf", contract::shelf_json())?,
+        write: route("PlaceOrder", contract::receipt_json())?,
     });
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     crate::say_port(listener.local_addr()?.port())?;
@@ -58,12 +68,15 @@ pub(crate) async fn serve(backend: u16) -> anyhow::Result<()> {
 }
 
 async fn forward(floor: &Floor, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let ok = request.method() == Method::GET || request.method() == Method::POST;
-    let answered = match request.into_body().collect().await {
-        Ok(body) if ok => call(floor, &body.to_bytes()).await.is_ok(),
-        _ => false,
+    let route = match *request.method() {
+        Method::POST => &floor.write,
+        _ => &floor.read,
     };
-    let mut response = Response::new(Full::new(floor.answer.clone()));
+    let answered = match request.into_body().collect().await {
+        Ok(body) => call(floor, &route.uri, &body.to_bytes()).await.is_ok(),
+        Err(_) => false,
+    };
+    let mut response = Response::new(Full::new(route.answer.clone()));
     if !answered {
         *response.status_mut() = http::StatusCode::BAD_GATEWAY;
     }
@@ -72,14 +85,14 @@ async fn forward(floor: &Floor, request: Request<Incoming>) -> Response<Full<Byt
     response
 }
 
-async fn call(floor: &Floor, body: &[u8]) -> anyhow::Result<()> {
+async fn call(floor: &Floor, uri: &Uri, body: &[u8]) -> anyhow::Result<()> {
     let mut framed = Vec::with_capacity(5 + body.len());
     framed.push(0);
     framed.extend_from_slice(&(body.len() as u32).to_be_bytes());
     framed.extend_from_slice(body);
     let mut request = Request::new(Full::new(Bytes::from(framed)));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = floor.uri.clone();
+    *request.uri_mut() = uri.clone();
     let mut headers = HeaderMap::with_capacity(2);
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
     headers.insert(
