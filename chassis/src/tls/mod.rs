@@ -1,13 +1,14 @@
 //! Mutual TLS between services: a process shows its own certificate, asks the other side for one, and reads all of it again
 //! when the files change.
 
+mod client;
 mod peer;
+mod watch;
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -19,12 +20,12 @@ use rustls::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use client::{Client, ClientFiles};
 pub use peer::ServiceIds;
+pub use watch::keep_fresh;
 
 /// The only protocol on a gRPC connection, by its ALPN name.
 const ALPN_HTTP2: &[u8] = b"h2";
-/// Time between two looks at the files. Whoever rotates certificates does it hours before the old ones end.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Largest of the files, in bytes: some hundred certificates.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -115,37 +116,17 @@ impl Tls {
 
     /// Reads the files again and again until `stop`. New ones that cannot be used are told in the log, and the old ones stay.
     pub(crate) async fn keep_fresh(&self, stop: CancellationToken) {
-        let mut looks = tokio::time::interval(LOOK_EVERY);
-        // What was refused last, so that it is told once.
-        let mut refused = None;
-        while stop.run_until_cancelled(looks.tick()).await.is_some() {
+        keep_fresh(stop, || async {
             let files = self.files.clone();
-            let Ok(read) = tokio::task::spawn_blocking(move || files.read()).await else {
-                continue;
-            };
-            let outcome = read.and_then(|contents| {
-                if contents == self.current.load().contents {
-                    return Ok(false);
-                }
-                self.current
-                    .store(Arc::new(Loaded::new(&self.files, contents)?));
-                Ok(true)
-            });
-            match outcome {
-                Ok(false) => refused = None,
-                Ok(true) => {
-                    refused = None;
-                    tracing::info!("certificates were read again");
-                }
-                Err(error) => {
-                    let error = format!("{error:#}");
-                    if refused.as_ref() != Some(&error) {
-                        tracing::warn!(error, "new certificates cannot be used, the old ones stay");
-                        refused = Some(error);
-                    }
-                }
+            let contents = tokio::task::spawn_blocking(move || files.read()).await??;
+            if contents == self.current.load().contents {
+                return Ok(false);
             }
-        }
+            let loaded = Loaded::new(&self.files, contents)?;
+            self.current.store(Arc::new(loaded));
+            Ok(true)
+        })
+        .await;
     }
 }
 
@@ -162,13 +143,7 @@ impl Files {
 impl Loaded {
     fn new(files: &Files, contents: Contents) -> anyhow::Result<Self> {
         let certificates = certificates(&files.certificate, &contents.certificate)?;
-        let mut authorities = RootCertStore::empty();
-        for authority in self::certificates(&files.authorities, &contents.authorities)? {
-            authorities
-                .add(authority)
-                .with_context(|| format!("{}: no authority", files.authorities.display()))?;
-        }
-        let authorities = Arc::new(authorities);
+        let authorities = authorities(&files.authorities, &contents.authorities)?;
         let mut server = ServerConfig::builder()
             .with_client_cert_verifier(WebPkiClientVerifier::builder(authorities.clone()).build()?)
             .with_single_cert(certificates.clone(), key(&files.key, &contents.key)?)
@@ -203,6 +178,16 @@ fn certificates(path: &Path, pem: &[u8]) -> anyhow::Result<Vec<CertificateDer<'s
         bail!("{} holds no certificate", path.display());
     }
     Ok(certificates)
+}
+
+fn authorities(path: &Path, pem: &[u8]) -> anyhow::Result<Arc<RootCertStore>> {
+    let mut authorities = RootCertStore::empty();
+    for authority in certificates(path, pem)? {
+        authorities
+            .add(authority)
+            .with_context(|| format!("{}: no authority", path.display()))?;
+    }
+    Ok(Arc::new(authorities))
 }
 
 fn key(path: &Path, pem: &[u8]) -> anyhow::Result<PrivateKeyDer<'static>> {

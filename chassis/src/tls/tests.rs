@@ -5,6 +5,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::{
     testing::{Authority, PREFIX},
+    watch::LOOK_EVERY,
     *,
 };
 
@@ -12,8 +13,17 @@ fn load(files: &Files) -> anyhow::Result<Tls> {
     Tls::load(files.clone(), ServiceIds::new(PREFIX))
 }
 
+/// Who the server thinks has called; `None` where one of both sides did not want to.
+async fn accepted(server: &Tls, config: ClientConfig) -> Option<String> {
+    shake_hands(server, config).await.1
+}
+
 /// What both sides see of each other: the client's view of the handshake, and who the server thinks it is.
 async fn meet(server: &Tls, client: &Tls, wanted: &str) -> (io::Result<()>, Option<String>) {
+    shake_hands(server, client.client(wanted).unwrap()).await
+}
+
+async fn shake_hands(server: &Tls, config: ClientConfig) -> (io::Result<()>, Option<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let serve = async {
@@ -26,7 +36,7 @@ async fn meet(server: &Tls, client: &Tls, wanted: &str) -> (io::Result<()>, Opti
     };
     let connect = async {
         let stream = TcpStream::connect(address).await?;
-        let connector = TlsConnector::from(Arc::new(client.client(wanted).unwrap()));
+        let connector = TlsConnector::from(Arc::new(config));
         let name = "anything".try_into().unwrap();
         connector.connect(name, stream).await.map(drop)
     };
@@ -105,4 +115,31 @@ fn a_file_that_cannot_be_used_is_named() {
     assert!(refusal(&files).contains("holds no certificate"));
     fs::remove_file(&files.key).unwrap();
     assert!(refusal(&files).contains("payment.key"));
+}
+
+#[tokio::test]
+async fn a_process_that_only_calls_meets_services_by_their_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let payment = load(&authority.issue("payment", folder.path())).unwrap();
+    let own = authority.issue("gateway", folder.path());
+    let shown = ClientFiles {
+        authorities: own.authorities.clone(),
+        identity: Some((own.certificate, own.key)),
+    };
+    let nothing = ClientFiles {
+        authorities: own.authorities,
+        identity: None,
+    };
+    let ids = || ServiceIds::new(PREFIX);
+    let shown = Client::load(shown, ids()).unwrap();
+    let nothing = Client::load(nothing, ids()).unwrap();
+    let service = |client: &Client, wanted| client.service(wanted).unwrap();
+    let seen = accepted(&payment, service(&shown, "payment")).await;
+    assert_eq!(seen.as_deref(), Some("gateway"));
+    assert_eq!(accepted(&payment, service(&shown, "saga")).await, None);
+    // The service asks for a certificate.
+    assert_eq!(accepted(&payment, service(&nothing, "payment")).await, None);
+    // Its own is for an id, not for a host.
+    assert_eq!(accepted(&payment, shown.host().unwrap()).await, None);
 }
