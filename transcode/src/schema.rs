@@ -93,6 +93,8 @@ pub(crate) enum Shape {
 #[derive(Debug)]
 pub(crate) struct Field {
     pub(crate) number: u32,
+    /// The number with the wire type that encoders write it with.
+    pub(crate) tag: u32,
     pub(crate) name: Box<str>,
     pub(crate) json_name: Box<str>,
     /// `,"jsonName":`, ready to be written; the first member of an object leaves out the comma.

@@ -18,20 +18,27 @@ const ESCAPES: [u8; 256] = {
     table
 };
 
+/// The lowest bit of each of eight bytes.
+const ONES: u64 = u64::MAX / 255;
+/// The highest bit of each of eight bytes.
+const TOPS: u64 = ONES << 7;
+
+/// Eight bytes at once: the top bit of each that needs an escape, and, of bytes after such a one, of some more. A byte below
+/// `n` (at most 0x80) borrows from its top bit when `n` is subtracted.
+#[inline]
+fn special_bytes(word: u64) -> u64 {
+    let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word;
+    let quote = below(word ^ (ONES * b'"' as u64), 1);
+    let backslash = below(word ^ (ONES * b'\\' as u64), 1);
+    (below(word, 0x20) | quote | backslash) & TOPS
+}
+
 /// Length of the start of `bytes` that needs no escape in JSON: no quote, backslash or control character.
-///
-/// Eight bytes at a time: a byte below `n` (at most 0x80) borrows from its top bit when `n` is subtracted.
 #[inline]
 pub(crate) fn plain_length(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const TOPS: u64 = ONES << 7;
     let (words, _) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word;
-        let quote = below(word ^ (ONES * b'"' as u64), 1);
-        let backslash = below(word ^ (ONES * b'\\' as u64), 1);
-        let found = (below(word, 0x20) | quote | backslash) & TOPS;
+        let found = special_bytes(u64::from_le_bytes(*word));
         if found != 0 {
             return index * 8 + found.trailing_zeros() as usize / 8;
         }
@@ -43,8 +50,47 @@ pub(crate) fn plain_length(bytes: &[u8]) -> usize {
     rest + plain.count()
 }
 
-/// Writes a JSON string with its quotes.
+/// Whether `bytes` are ASCII that needs no escape in JSON.
 #[inline]
+fn is_plain_ascii(bytes: &[u8]) -> bool {
+    let is_plain = |word: u64| special_bytes(word) | word & TOPS == 0;
+    match bytes {
+        [] => true,
+        // The last eight bytes, which overlap those before.
+        [.., a, b, c, d, e, f, g, h] => {
+            let (words, _) = bytes.as_chunks::<8>();
+            let last = u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]);
+            words.iter().all(|word| is_plain(u64::from_le_bytes(*word))) && is_plain(last)
+        }
+        // Two halves that overlap.
+        [a, b, c, d, ..] => {
+            let [.., e, f, g, h] = bytes else {
+                return false;
+            };
+            is_plain(u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]))
+        }
+        _ => bytes
+            .iter()
+            .all(|byte| byte.is_ascii() && ESCAPES[usize::from(*byte)] == 0),
+    }
+}
+
+/// Writes a string that may not be one; false where it is not UTF-8.
+#[inline]
+#[must_use]
+pub(crate) fn put_wire_string(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    if is_plain_ascii(bytes) {
+        out.reserve(bytes.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return true;
+    }
+    let text = std::str::from_utf8(bytes);
+    text.map(|text| put_string(out, text)).is_ok()
+}
+
+/// Writes a JSON string with its quotes.
 pub(crate) fn put_string(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len() + 2);
     out.push(b'"');
@@ -144,6 +190,7 @@ mod tests {
         for length in 0..40 {
             let mut text = vec![b'~'; length];
             assert_eq!(plain_length(&text), length);
+            assert!(is_plain_ascii(&text));
             for at in 0..length {
                 for byte in 0..=255u8 {
                     text[at] = byte;
@@ -153,6 +200,7 @@ mod tests {
                         if special { at } else { length },
                         "{byte}"
                     );
+                    assert_eq!(is_plain_ascii(&text), !special && byte < 0x80, "{byte}");
                 }
                 text[at] = 0xff;
             }

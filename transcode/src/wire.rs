@@ -40,38 +40,66 @@ impl<'a> Records<'a> {
     /// The next record's field number and value.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Raw<'a>)>, OutputError> {
-        if self.position == self.bytes.len() {
-            return Ok(None);
+        match self.tag()? {
+            Some(tag) => Ok(Some((tag >> 3, self.value(tag)?))),
+            None => Ok(None),
         }
-        let tag = self.varint()?;
-        let number = u32::try_from(tag >> 3).map_err(|_| OutputError::Malformed("field number"))?;
-        if number == 0 {
-            return Err(OutputError::Malformed("field number 0"));
+    }
+
+    /// The next record's tag: its field number and, in the low three bits, its wire type.
+    #[inline]
+    pub(crate) fn tag(&mut self) -> Result<Option<u32>, OutputError> {
+        match self.bytes.get(self.position) {
+            None => Ok(None),
+            Some(&byte) if (1 << 3..0x80).contains(&byte) => {
+                self.position += 1;
+                Ok(Some(byte.into()))
+            }
+            Some(_) => self.long_tag().map(Some),
         }
-        let raw = match (tag & 7) as u32 {
+    }
+
+    fn long_tag(&mut self) -> Result<u32, OutputError> {
+        match u32::try_from(self.varint()?) {
+            Ok(tag) if tag >> 3 > 0 => Ok(tag),
+            _ => Err(OutputError::Malformed("field number")),
+        }
+    }
+
+    /// The value that follows a tag.
+    #[inline]
+    pub(crate) fn value(&mut self, tag: u32) -> Result<Raw<'a>, OutputError> {
+        Ok(match tag & 7 {
             VARINT => Raw::Varint(self.varint()?),
             FIXED64 => Raw::Fixed64(u64::from_le_bytes(self.array()?)),
             FIXED32 => Raw::Fixed32(u32::from_le_bytes(self.array()?)),
-            LEN => {
-                let length = self.varint()?;
-                Raw::Bytes(self.take(usize::try_from(length).unwrap_or(usize::MAX))?)
-            }
-            GROUP => Raw::Group(self.group(number)?),
+            LEN => Raw::Bytes(self.bytes()?),
+            GROUP => Raw::Group(self.group(tag >> 3)?),
             _ => return Err(OutputError::Malformed("wire type")),
-        };
-        Ok(Some((number, raw)))
+        })
+    }
+
+    /// Bytes after their length.
+    #[inline]
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], OutputError> {
+        let length = self.varint()?;
+        self.take(usize::try_from(length).unwrap_or(usize::MAX))
     }
 
     #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64, OutputError> {
-        let bytes = &self.bytes[self.position..];
-        if let Some(&byte) = bytes.first()
-            && byte < 0x80
-        {
-            self.position += 1;
-            return Ok(u64::from(byte));
+        match self.bytes.get(self.position) {
+            Some(&byte) if byte < 0x80 => {
+                self.position += 1;
+                Ok(byte.into())
+            }
+            _ => self.long_varint(),
         }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, OutputError> {
         let mut value = 0;
+        let bytes = &self.bytes[self.position..];
         for (index, &byte) in bytes.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * index);
             if byte < 0x80 {
@@ -87,6 +115,7 @@ impl<'a> Records<'a> {
         Ok(bytes.try_into().expect("take gives what was asked for"))
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], OutputError> {
         let rest = &self.bytes[self.position..];
         let taken = rest
@@ -108,10 +137,7 @@ impl<'a> Records<'a> {
                 VARINT => drop(self.varint()?),
                 FIXED64 => drop(self.array::<8>()?),
                 FIXED32 => drop(self.array::<4>()?),
-                LEN => {
-                    let length = self.varint()?;
-                    self.take(usize::try_from(length).unwrap_or(usize::MAX))?;
-                }
+                LEN => drop(self.bytes()?),
                 GROUP if open.len() < MAX_DEPTH as usize => open.push(inner),
                 GROUP_END if open.pop() == Some(inner) => {
                     if open.is_empty() {
@@ -209,8 +235,10 @@ pub fn http_body(wire: &[u8]) -> Result<HttpBody<'_>, OutputError> {
     Ok(body)
 }
 
+pub(crate) const NOT_UTF8: OutputError = OutputError::Malformed("a string is not UTF-8");
+
 pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, OutputError> {
-    std::str::from_utf8(bytes).map_err(|_| OutputError::Malformed("a string is not UTF-8"))
+    std::str::from_utf8(bytes).map_err(|_| NOT_UTF8)
 }
 
 #[cfg(test)]

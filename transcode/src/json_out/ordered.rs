@@ -1,9 +1,13 @@
 //! Messages whose records stand in the order of their numbers, as encoders write them: printed in one pass.
 
-use super::{Printer, Result};
+use super::{
+    Printer, Result,
+    repeated::{comma, is_packable},
+    scalar,
+};
 use crate::{
     Schema,
-    schema::{Field, Message, Shape},
+    schema::{Field, Kind, Message, Shape},
     wire::Records,
 };
 
@@ -27,62 +31,96 @@ impl Printer {
         let mut records = Records::new(wire);
         let mut oneofs = 0u64;
         let mut written = 0;
-        let mut record = records.next()?;
-        while let Some((number, raw)) = record {
+        let mut next = records.tag()?;
+        while let Some(tag) = next {
             let index = match message.fields.get(written) {
-                Some(field) if field.number == number => written,
-                _ => match message.field_numbered(number).map(usize::from) {
+                Some(field) if field.tag == tag => written,
+                _ => match message.field_numbered(tag >> 3).map(usize::from) {
                     Some(index) if index < written => return Ok(false),
                     Some(index) => index,
                     None => {
-                        record = records.next()?;
+                        records.value(tag)?;
+                        next = records.tag()?;
                         continue;
                     }
                 },
             };
             let field = &message.fields[index];
-            self.absent(schema, &message.fields[written..index], &mut first, out)?;
+            if index > written {
+                self.absent(schema, &message.fields[written..index], &mut first, out)?;
+            }
             self.label(field, &mut first, out);
-            match field.shape {
-                Shape::Implicit | Shape::Explicit => {
-                    record = records.next()?;
-                    let again = record.is_some_and(|(next, _)| next == number);
-                    if again || !set_oneof(&mut oneofs, field) {
-                        return Ok(false);
-                    }
-                    self.single(schema, field.kind, raw, out, depth)?;
+            if matches!(field.shape, Shape::Implicit | Shape::Explicit) {
+                if !set_oneof(&mut oneofs, field) {
+                    return Ok(false);
                 }
-                Shape::List { .. } => {
-                    out.push(b'[');
-                    let mut first = true;
-                    while let Some((next, raw)) = record
-                        && next == number
-                    {
-                        self.element(schema, field, raw, out, depth, &mut first)?;
-                        record = records.next()?;
-                    }
-                    out.push(b']');
+                self.record(schema, field, (tag, &mut records), out, depth)?;
+                next = records.tag()?;
+                if next.is_some_and(|next| next >> 3 == field.number) {
+                    return Ok(false);
                 }
-                Shape::Map => {
-                    out.push(b'{');
-                    let mut first = true;
-                    while let Some((next, raw)) = record
-                        && next == number
-                    {
-                        self.entry(schema, field, raw, out, depth, &mut first)?;
-                        record = records.next()?;
-                    }
-                    out.push(b'}');
-                }
+            } else {
+                next = self.repeated(schema, field, (tag, &mut records), out, depth)?;
             }
             written = index + 1;
         }
-        self.absent(schema, &message.fields[written..], &mut first, out)?;
+        if written < message.fields.len() {
+            self.absent(schema, &message.fields[written..], &mut first, out)?;
+        }
         Ok(true)
     }
 
-    /// Fields that have no record.
+    /// The records of a list or map that follow each other, from that with `tag` on. Returns the tag after them.
+    fn repeated(
+        &mut self,
+        schema: &Schema,
+        field: &Field,
+        (mut tag, records): (u32, &mut Records<'_>),
+        out: &mut Vec<u8>,
+        depth: u32,
+    ) -> Result<Option<u32>> {
+        let is_map = field.shape == Shape::Map;
+        out.push(if is_map { b'{' } else { b'[' });
+        let mut first = true;
+        let next = loop {
+            if is_map {
+                self.entry(schema, field, records.value(tag)?, out, depth, &mut first)?;
+            } else if tag == field.tag && !is_packable(field.kind) {
+                comma(out, &mut first);
+                self.record(schema, field, (tag, records), out, depth)?;
+            } else {
+                self.element(schema, field, records.value(tag)?, out, depth, &mut first)?;
+            }
+            match records.tag()? {
+                Some(next) if next >> 3 == field.number => tag = next,
+                next => break next,
+            }
+        };
+        out.push(if is_map { b'}' } else { b']' });
+        Ok(next)
+    }
+
+    /// The value of a record whose tag has been read.
     #[inline]
+    fn record(
+        &mut self,
+        schema: &Schema,
+        field: &Field,
+        (tag, records): (u32, &mut Records<'_>),
+        out: &mut Vec<u8>,
+        depth: u32,
+    ) -> Result<()> {
+        // The most frequent kinds, without asking again what stands on the wire.
+        match field.kind {
+            Kind::String if tag == field.tag => scalar::put_text(out, records.bytes()?),
+            Kind::Message(id) if tag == field.tag => {
+                self.nested(schema, id, records.bytes()?, out, depth + 1)
+            }
+            kind => self.single(schema, kind, records.value(tag)?, out, depth),
+        }
+    }
+
+    /// Fields that have no record.
     fn absent(
         &mut self,
         schema: &Schema,

@@ -36,12 +36,8 @@ impl Printer {
         depth: u32,
         first: &mut bool,
     ) -> Result<()> {
-        let packable = !matches!(
-            field.kind,
-            Kind::String | Kind::Bytes | Kind::Message(_) | Kind::Group(_)
-        );
         match raw {
-            Raw::Bytes(bytes) if packable => {
+            Raw::Bytes(bytes) if is_packable(field.kind) => {
                 let mut packed = Records::new(bytes);
                 while packed.position() < bytes.len() {
                     comma(out, first);
@@ -107,6 +103,14 @@ impl Printer {
             (None, _) => self.zero(schema, value_field, out),
         }
     }
+}
+
+/// Whether many values of a list may stand in one record.
+pub(super) fn is_packable(kind: Kind) -> bool {
+    !matches!(
+        kind,
+        Kind::String | Kind::Bytes | Kind::Message(_) | Kind::Group(_)
+    )
 }
 
 pub(super) fn comma(out: &mut Vec<u8>, first: &mut bool) {

@@ -20,7 +20,7 @@ impl Printer {
         out: &mut Vec<u8>,
     ) -> Result<()> {
         match (kind, raw) {
-            (Kind::String, Raw::Bytes(bytes)) => text::put_string(out, wire::utf8(bytes)?),
+            (Kind::String, Raw::Bytes(bytes)) => put_text(out, bytes)?,
             (Kind::Bool, Raw::Varint(value)) => {
                 out.extend_from_slice(if value == 0 { b"false" } else { b"true" });
             }
@@ -95,6 +95,14 @@ pub(super) fn packed<'a>(kind: Kind, values: &mut Records<'a>) -> Result<Raw<'a>
         wire::FIXED32 => Raw::Fixed32(u32::from_le_bytes(values.array()?)),
         _ => Raw::Varint(values.varint()?),
     })
+}
+
+#[inline]
+pub(super) fn put_text(out: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
+    match text::put_wire_string(out, bytes) {
+        true => Ok(()),
+        false => Err(wire::NOT_UTF8),
+    }
 }
 
 pub(super) fn put_base64(out: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {

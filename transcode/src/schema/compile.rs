@@ -8,7 +8,7 @@ use prost_reflect::{
 };
 
 use super::{Enum, EnumId, Field, Form, Kind, Message, MessageId, Shape};
-use crate::text;
+use crate::{text, wire};
 
 /// Field numbers below this are found by index.
 const SMALL_NUMBERS: u32 = 512;
@@ -80,12 +80,14 @@ impl Compiler {
         };
         let oneof = described.containing_oneof();
         let oneof = oneof.and_then(|found| oneofs.iter().position(|other| *other == found));
+        let kind = self.kind(described.kind(), described.is_group());
         Field {
             number: described.number(),
+            tag: tag(described.number(), kind, shape),
             name: described.name().into(),
             json_name: described.json_name().into(),
             label: label(described.json_name()),
-            kind: self.kind(described.kind(), described.is_group()),
+            kind,
             shape,
             quiet: shape == Shape::Explicit,
             oneof: oneof.map(|index| index as u16),
@@ -100,12 +102,14 @@ impl Compiler {
             },
             _ => Shape::Explicit,
         };
+        let kind = self.kind(described.kind(), described.is_group());
         Field {
             number: described.number(),
+            tag: tag(described.number(), kind, shape),
             name: described.json_name().into(),
             json_name: described.json_name().into(),
             label: label(described.json_name()),
-            kind: self.kind(described.kind(), described.is_group()),
+            kind,
             shape,
             quiet: true,
             oneof: None,
@@ -159,6 +163,15 @@ impl Compiler {
             _ => Form::Plain,
         }
     }
+}
+
+/// The tag that encoders write before a field's values.
+fn tag(number: u32, kind: Kind, shape: Shape) -> u32 {
+    let wire_type = match shape {
+        Shape::Map | Shape::List { packed: true } => wire::LEN,
+        _ => kind.wire_type(),
+    };
+    number << 3 | wire_type
 }
 
 /// `,"name":`
