@@ -71,7 +71,11 @@ fn is_bounded(kind: &Kind, rules: Option<&Type>) -> bool {
     }
 }
 
-fn unbounded(message: &MessageDescriptor, seen: &mut HashSet<String>, found: &mut BTreeSet<String>) {
+fn unbounded(
+    message: &MessageDescriptor,
+    seen: &mut HashSet<String>,
+    found: &mut BTreeSet<String>,
+) {
     let is_known = BOUND_BY_THE_CHASSIS.contains(&message.full_name());
     if is_known || !seen.insert(message.full_name().to_owned()) {
         return;

@@ -9,7 +9,7 @@ use http::Uri;
 use secrecy::SecretString;
 
 use crate::{
-    server::Limits,
+    server::{Bounds, Limits},
     tls::{self, ServiceIds},
 };
 
@@ -86,6 +86,10 @@ pub struct Common {
     /// Who may connect, and how.
     #[command(flatten)]
     pub transport: Transport,
+
+    /// When calls are turned away.
+    #[command(flatten)]
+    pub overload: Overload,
 
     /// Logs, traces and metrics.
     #[command(flatten)]
@@ -188,6 +192,32 @@ impl Transport {
     /// How ids in certificates name services.
     pub fn service_ids(&self) -> ServiceIds {
         ServiceIds::new(&self.service_id_prefix)
+    }
+}
+
+/// Settings of the limit of each rpc, which falls while its calls take too long and rises again.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Overload {
+    /// Calls of one rpc at once that are taken however long they take; the limit never falls below.
+    #[arg(long, env = "MIN_CONCURRENT_CALLS", default_value = "32", value_parser = positive)]
+    pub min_concurrent_calls: usize,
+
+    /// Most calls of one rpc at once, streams excepted; more are turned away.
+    #[arg(long, env = "MAX_CONCURRENT_CALLS", default_value = "1024", value_parser = positive)]
+    pub max_concurrent_calls: usize,
+
+    /// Mean time of a call up to which an rpc does not count as overloaded.
+    #[arg(long, env = "OVERLOAD_LATENCY", default_value = "1s", value_parser = humantime::parse_duration)]
+    pub overload_latency: Duration,
+}
+
+impl Overload {
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            floor: self.min_concurrent_calls.min(self.max_concurrent_calls),
+            ceiling: self.max_concurrent_calls,
+            latency: self.overload_latency,
+        }
     }
 }
 

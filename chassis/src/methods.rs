@@ -38,6 +38,11 @@ pub(crate) fn get(path: &str) -> Option<&'static Method> {
     METHODS.get(path)
 }
 
+/// Every rpc of the contract.
+pub(crate) fn all() -> impl Iterator<Item = &'static Method> {
+    METHODS.values()
+}
+
 static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
     DESCRIPTOR_POOL
         .services()

@@ -1,6 +1,7 @@
 //! Pages of lists that are ordered by a unique id: `page_size`, `page_token`, `next_page_token`.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::error::Violation;
@@ -10,7 +11,12 @@ const DEFAULT_ROWS: usize = 20;
 /// Rows of the largest page.
 const MAX_ROWS: usize = 100;
 /// First byte of every token; another layout will take another one.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
+/// Bytes behind layout and id that tell whether they are as they were given out. No secret is in them: a token says no more
+/// than an id of the list, and whoever may see that may begin there.
+const CHECK_BYTES: usize = 4;
+/// Bytes of a token.
+const TOKEN_BYTES: usize = 1 + 16 + CHECK_BYTES;
 
 /// The page that a caller asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +58,18 @@ impl Page {
 }
 
 fn encode(last: Uuid) -> String {
-    let mut bytes = [LAYOUT; 17];
-    bytes[1..].copy_from_slice(last.as_bytes());
+    let mut bytes = [LAYOUT; TOKEN_BYTES];
+    bytes[1..17].copy_from_slice(last.as_bytes());
+    bytes[17..].copy_from_slice(&check(last));
     URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn check(last: Uuid) -> [u8; CHECK_BYTES] {
+    let digest = Sha256::new()
+        .chain_update([LAYOUT])
+        .chain_update(last.as_bytes())
+        .finalize();
+    std::array::from_fn(|place| digest[place])
 }
 
 fn decode(token: &str) -> Result<Option<Uuid>, Violation> {
@@ -62,7 +77,10 @@ fn decode(token: &str) -> Result<Option<Uuid>, Violation> {
         return Ok(None);
     }
     match URL_SAFE_NO_PAD.decode(token).ok().as_deref() {
-        Some([LAYOUT, id @ ..]) => Uuid::from_slice(id).ok(),
+        Some([LAYOUT, rest @ ..]) => rest.split_at_checked(16).and_then(|(id, given)| {
+            let id = Uuid::from_slice(id).ok()?;
+            (given == check(id)).then_some(id)
+        }),
         _ => None,
     }
     .map(Some)
@@ -96,14 +114,28 @@ mod tests {
             "x",
             "AAAA",
             "not base64!",
-            &URL_SAFE_NO_PAD.encode([2; 17]),
-            &URL_SAFE_NO_PAD.encode([LAYOUT; 18]),
+            &URL_SAFE_NO_PAD.encode([1; 17]),
+            &URL_SAFE_NO_PAD.encode([LAYOUT; 17]),
+            &URL_SAFE_NO_PAD.encode([LAYOUT; TOKEN_BYTES]),
+            &URL_SAFE_NO_PAD.encode([LAYOUT; TOKEN_BYTES + 1]),
         ] {
             assert_eq!(
                 Page::of(0, token).expect_err("not ours").field,
                 "pageToken",
                 "{token}"
             );
+        }
+    }
+
+    #[test]
+    fn a_changed_token_is_refused_wherever_it_was_changed() {
+        let token = encode(Uuid::now_v7());
+        assert!(Page::of(0, &token).is_ok());
+        for place in 0..token.len() {
+            let mut changed = token.clone().into_bytes();
+            changed[place] = if changed[place] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).expect("letters");
+            assert!(Page::of(0, &changed).is_err(), "{changed}");
         }
     }
 

@@ -1,12 +1,15 @@
-//! Checks messages against the `buf.validate` rules in the contract.
+//! Checks messages against the `buf.validate` rules in the contract, and well-known types against bounds of our own.
+
+mod well_known;
 
 use std::{collections::HashMap, sync::LazyLock};
 
 use contracts::{
     DESCRIPTOR_POOL,
     buf::validate::{
-        EnumRules, FieldRules, Ignore, Int32Rules, Int64Rules, OneofRules, StringRules,
-        field_rules::Type, int32_rules, int64_rules, string_rules::WellKnown,
+        DoubleRules, EnumRules, FieldRules, Ignore, Int32Rules, Int64Rules, OneofRules,
+        StringRules, double_rules, field_rules::Type, int32_rules, int64_rules,
+        string_rules::WellKnown,
     },
 };
 use prost_reflect::{
@@ -15,6 +18,7 @@ use prost_reflect::{
 };
 use regex::Regex;
 
+use self::well_known::Bound;
 use crate::error::Violation;
 
 /// Most violations that one answer lists.
@@ -41,6 +45,8 @@ pub(crate) fn check<M: ReflectMessage>(message: &M) -> Vec<Violation> {
 struct MessageRules {
     fields: Vec<(FieldDescriptor, Compiled)>,
     oneofs: Vec<OneofDescriptor>,
+    /// The bound of a well-known type, which has no rules inside.
+    bound: Option<Bound>,
 }
 
 impl MessageRules {
@@ -97,6 +103,7 @@ static RULES: LazyLock<HashMap<String, MessageRules>> = LazyLock::new(|| {
                     .oneofs()
                     .filter(|oneof| !oneof.is_synthetic() && is_required(oneof))
                     .collect(),
+                bound: Bound::of(message.full_name()),
             };
             (message.full_name().to_owned(), rules)
         })
@@ -146,6 +153,10 @@ fn check_message(message: &DynamicMessage, path: &str, found: &mut Vec<Violation
     let Some(rules) = RULES.get(message.descriptor().full_name()) else {
         return;
     };
+    if let Some(bound) = rules.bound {
+        found.extend(bound.broken(message).map(|text| Violation::new(path, text)));
+        return;
+    }
     for oneof in &rules.oneofs {
         if !oneof.fields().any(|field| message.has_field(&field)) {
             let names: Vec<_> = oneof
@@ -186,6 +197,7 @@ fn check_value(value: &Value, compiled: &Compiled, place: &str, found: &mut Vec<
         (Value::I64(number), Some(Type::Int64(rules))) => {
             check_range(*number, bounds_64(rules), &mut say)
         }
+        (Value::F64(number), Some(Type::Double(rules))) => check_double(*number, rules, &mut say),
         (Value::EnumNumber(number), _) if compiled.lacks_value(*number) => {
             say("must be one of the named values".to_owned());
         }
@@ -291,6 +303,28 @@ fn check_range(number: i64, (least, most): Bounds, say: &mut impl FnMut(String))
     }
 }
 
+/// What is no number keeps no bound.
+fn check_double(number: f64, rules: &DoubleRules, say: &mut impl FnMut(String)) {
+    match rules.greater_than {
+        Some(double_rules::GreaterThan::Gt(bound)) if number <= bound || number.is_nan() => {
+            say(format!("must be greater than {bound}"));
+        }
+        Some(double_rules::GreaterThan::Gte(bound)) if number < bound || number.is_nan() => {
+            say(format!("must be at least {bound}"));
+        }
+        _ => {}
+    }
+    match rules.less_than {
+        Some(double_rules::LessThan::Lt(bound)) if number >= bound || number.is_nan() => {
+            say(format!("must be less than {bound}"));
+        }
+        Some(double_rules::LessThan::Lte(bound)) if number > bound || number.is_nan() => {
+            say(format!("must be at most {bound}"));
+        }
+        _ => {}
+    }
+}
+
 fn join(path: &str, name: &str) -> String {
     if path.is_empty() {
         name.to_owned()
@@ -300,107 +334,4 @@ fn join(path: &str, name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use contracts::caravan::{
-        identity::v1::RegisterAccountRequest,
-        ordering::v1::{GetOrderRequest, PlaceOrderLine, PlaceOrderRequest},
-        saga::v1::RegisterDefinitionRequest,
-    };
-
-    use super::*;
-
-    fn fields<M: ReflectMessage>(message: &M) -> Vec<String> {
-        check(message)
-            .into_iter()
-            .map(|violation| violation.field)
-            .collect()
-    }
-
-    #[test]
-    fn all_violations_come_at_once_with_their_places() {
-        let request = PlaceOrderRequest {
-            lines: vec![
-                PlaceOrderLine {
-                    sku: "mug".into(),
-                    quantity: 1,
-                },
-                PlaceOrderLine {
-                    sku: String::new(),
-                    quantity: -3,
-                },
-            ],
-            payment_method: String::new(),
-        };
-        assert_eq!(
-            fields(&request),
-            ["lines[1].sku", "lines[1].quantity", "paymentMethod"]
-        );
-    }
-
-    #[test]
-    fn a_list_has_bounds() {
-        let lines = vec![
-            PlaceOrderLine {
-                sku: "mug".into(),
-                quantity: 1
-            };
-            101
-        ];
-        assert_eq!(
-            fields(&PlaceOrderRequest {
-                lines,
-                payment_method: "pm".into()
-            }),
-            ["lines"]
-        );
-        assert_eq!(
-            fields(&PlaceOrderRequest {
-                lines: vec![],
-                payment_method: "pm".into()
-            }),
-            ["lines"]
-        );
-    }
-
-    #[test]
-    fn forms_are_checked() {
-        let account = |email: &str| RegisterAccountRequest {
-            email: email.into(),
-            password: "correct horse".into(),
-            display_name: "Ada".into(),
-        };
-        assert!(fields(&account("ada@example.com")).is_empty());
-        for email in [
-            "",
-            "ada",
-            "ada@",
-            "@example.com",
-            "ada@example",
-            "a da@example.com",
-        ] {
-            assert_eq!(fields(&account(email)), ["email"], "{email:?}");
-        }
-        assert_eq!(
-            fields(&GetOrderRequest {
-                order_id: "1' OR '1'='1".into(),
-                ..Default::default()
-            }),
-            ["orderId"]
-        );
-        assert!(
-            fields(&GetOrderRequest {
-                order_id: "0190a5c0-0000-7000-8000-000000000000".into(),
-                ..Default::default()
-            })
-            .is_empty()
-        );
-    }
-
-    #[test]
-    fn a_required_oneof_must_be_set() {
-        assert_eq!(
-            fields(&RegisterDefinitionRequest { content: None }),
-            ["definition|source"]
-        );
-    }
-}
+mod tests;

@@ -2,9 +2,12 @@
 
 mod accept;
 pub(crate) mod deadline;
+mod limiter;
+mod malformed;
 mod observe;
 mod panic;
 mod reflection;
+mod shed;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,6 +21,7 @@ use tonic::{Status, service::Routes, transport::Server};
 use tower::ServiceBuilder;
 
 pub(crate) use accept::{Limits, Peer};
+pub(crate) use limiter::Bounds;
 pub(crate) use observe::{REQUEST_ID, TRACEPARENT};
 pub(crate) use reflection::add as add_reflection;
 
@@ -52,6 +56,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 pub(crate) async fn serve(
     listener: TcpListener,
     limits: Limits,
+    bounds: Bounds,
     tls: Option<Arc<Tls>>,
     routes: Routes,
     access: Access,
@@ -68,6 +73,8 @@ pub(crate) async fn serve(
         }))
         // Within the metrics, so that a panic counts as INTERNAL; around all else, so that no call takes the connection along.
         .layer(from_fn(panic::layer))
+        // Before anything that costs much; within the metrics, so that what is turned away is seen.
+        .layer(shed::ShedLayer::new(bounds))
         // Before access, since fetching keys also takes the caller's time.
         .layer(from_fn(deadline::layer))
         // Last: what is below may trust the caller.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tracing::Instrument as _;
 
+use super::malformed;
 use crate::{
     body::{self, Guarded},
     context::{self, Context},
@@ -69,12 +70,13 @@ pub(super) async fn layer(closing: CancellationToken, request: Request, next: Ne
         .instrument(span.clone())
         .await;
 
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
     let mut guarded = Guarded::answer(tonic::body::Body::new(body)).within(span.clone(), context);
     if streams {
         guarded = guarded.unless(closing.cancelled_owned());
     }
     if parts.headers.contains_key(Status::GRPC_STATUS) {
+        malformed::mend(&mut parts.headers);
         span.in_scope(|| outcome.tell(body::code(&parts.headers)));
     } else {
         guarded = guarded.watched(move |code| outcome.tell(code));

@@ -29,6 +29,7 @@ impl Bound {
         let mut calls = tokio::spawn(server::serve(
             self.grpc,
             self.kit.common().transport.limits(),
+            self.kit.common().overload.bounds(),
             self.kit.tls(),
             self.routes,
             self.access,

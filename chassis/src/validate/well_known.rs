@@ -1,0 +1,87 @@
+//! Bounds of the well-known types, which no rule in the contract can give them.
+
+use prost_reflect::{DynamicMessage, Value, prost::Message as _};
+
+/// Most paths of a FieldMask.
+const MAX_PATHS: usize = 100;
+/// Longest path of a FieldMask, in bytes: refusals repeat it.
+const MAX_PATH_BYTES: usize = 200;
+/// Largest Struct, Value or ListValue, in bytes of its encoding.
+const MAX_STRUCT_BYTES: usize = 256 * 1024;
+/// Years 1 to 9999, in seconds since 1970.
+const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+/// Some 10,000 years, in seconds.
+const MAX_DURATION_SECONDS: i64 = 315_576_000_000;
+/// Nanoseconds below a second.
+const MAX_NANOS: i64 = 999_999_999;
+
+/// What bounds a well-known type.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bound {
+    Timestamp,
+    Duration,
+    FieldMask,
+    Struct,
+}
+
+impl Bound {
+    /// The bound of the message with this full name, where it is a well-known type that has one.
+    pub(super) fn of(message: &str) -> Option<Self> {
+        match message {
+            "google.protobuf.Timestamp" => Some(Self::Timestamp),
+            "google.protobuf.Duration" => Some(Self::Duration),
+            "google.protobuf.FieldMask" => Some(Self::FieldMask),
+            "google.protobuf.Struct" | "google.protobuf.Value" | "google.protobuf.ListValue" => {
+                Some(Self::Struct)
+            }
+            _ => None,
+        }
+    }
+
+    /// What is wrong with the message, where something is.
+    pub(super) fn broken(self, message: &DynamicMessage) -> Option<String> {
+        match self {
+            Self::Timestamp => {
+                let (seconds, nanos) = seconds_and_nanos(message);
+                (!TIMESTAMP_SECONDS.contains(&seconds) || !(0..=MAX_NANOS).contains(&nanos))
+                    .then(|| "must be a time of the years 1 to 9999".to_owned())
+            }
+            Self::Duration => {
+                let (seconds, nanos) = seconds_and_nanos(message);
+                let is_one = seconds.unsigned_abs() <= MAX_DURATION_SECONDS.unsigned_abs()
+                    && nanos.unsigned_abs() <= MAX_NANOS.unsigned_abs()
+                    && seconds.signum() * nanos.signum() >= 0;
+                (!is_one).then(|| "must be a duration of at most 10,000 years".to_owned())
+            }
+            Self::FieldMask => {
+                let paths = message.get_field_by_name("paths")?;
+                let paths = paths.as_list()?;
+                let is_long = |path: &Value| {
+                    path.as_str()
+                        .is_some_and(|path| path.len() > MAX_PATH_BYTES)
+                };
+                if paths.len() > MAX_PATHS {
+                    Some(format!("must have at most {MAX_PATHS} paths"))
+                } else {
+                    (paths.iter().any(is_long))
+                        .then(|| format!("must have paths of at most {MAX_PATH_BYTES} bytes"))
+                }
+            }
+            Self::Struct => (message.encoded_len() > MAX_STRUCT_BYTES)
+                .then(|| format!("must have at most {MAX_STRUCT_BYTES} bytes")),
+        }
+    }
+}
+
+fn seconds_and_nanos(message: &DynamicMessage) -> (i64, i64) {
+    let seconds = message
+        .get_field_by_name("seconds")
+        .and_then(|value| value.as_i64());
+    let nanos = message
+        .get_field_by_name("nanos")
+        .and_then(|value| value.as_i32());
+    (
+        seconds.unwrap_or_default(),
+        nanos.map(i64::from).unwrap_or_default(),
+    )
+}
