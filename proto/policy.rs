@@ -70,9 +70,14 @@ impl EventPolicy {
         self.subject.split('.').next().unwrap_or_default()
     }
 
+    /// Whether every service publishes the event.
+    pub fn is_published_by_all(&self) -> bool {
+        self.publisher() == EVERY_SERVICE
+    }
+
     /// Whether `service` publishes the event.
     pub fn is_published_by(&self, service: &str) -> bool {
-        self.publisher() == EVERY_SERVICE || self.publisher() == service
+        self.is_published_by_all() || self.publisher() == service
     }
 
     /// What `service` publishes the event on.
@@ -289,7 +294,7 @@ mod tests {
                 "{name}: {policy:?}"
             );
             assert!(
-                policy.publisher() == EVERY_SERVICE
+                policy.is_published_by_all()
                     || name.starts_with(&format!("caravan.{}.", policy.publisher())),
                 "{name}: {policy:?}"
             );

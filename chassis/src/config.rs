@@ -1,7 +1,8 @@
 //! What every service process reads from its environment, in one struct. Nothing else reads the environment.
 
 use std::{
-    collections::BTreeMap, fs, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration,
+    collections::BTreeMap, fs, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -9,6 +10,7 @@ use http::Uri;
 use secrecy::SecretString;
 
 use crate::{
+    network::Network,
     server::{Bounds, Limits},
     tls::{self, ServiceIds},
 };
@@ -165,6 +167,31 @@ pub struct Transport {
     /// Most connections from one address at once, loopback excepted; more are closed.
     #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS", default_value = "512", value_parser = positive)]
     pub max_connections_per_address: usize,
+
+    /// Whose `X-Forwarded-For` is believed: addresses and ranges, e.g. of gateways and sidecars. The default is every private
+    /// network, since service ports are not to be reached from outside; `-` is nobody.
+    #[arg(
+        long,
+        env = "TRUSTED_PROXIES",
+        value_delimiter = ',',
+        default_value = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"
+    )]
+    pub trusted_proxies: Vec<Proxies>,
+}
+
+/// An entry of TRUSTED_PROXIES: a range, or `-` for none.
+#[derive(Clone, Copy, Debug)]
+pub struct Proxies(Option<Network>);
+
+impl FromStr for Proxies {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "-" => Ok(Self(None)),
+            range => range.parse().map(|range| Self(Some(range))),
+        }
+    }
 }
 
 impl Transport {
@@ -175,6 +202,12 @@ impl Transport {
             key: self.tls_key.clone()?,
             authorities: self.tls_ca.clone()?,
         })
+    }
+
+    /// Whose `X-Forwarded-For` is believed.
+    pub(crate) fn proxies(&self) -> Arc<[Network]> {
+        let ranges = self.trusted_proxies.iter();
+        ranges.filter_map(|proxies| proxies.0).collect()
     }
 
     pub(crate) fn limits(&self) -> Limits {

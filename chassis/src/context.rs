@@ -1,10 +1,12 @@
 //! What follows a request through its task: ids and deadline. Set by the server for each call and by
 //! consumers for each event, read by clients, outbox and logs.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, net::IpAddr, sync::Arc};
 
 use secrecy::SecretString;
 use tokio::{task_local, time::Instant};
+
+use crate::audit;
 
 /// Longest request id that is taken over from a caller, in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
@@ -18,6 +20,10 @@ pub struct Context {
     pub deadline: Option<Instant>,
     /// The access token of the person who asked, for calls in the person's name.
     pub user_token: Option<SecretString>,
+    /// Where the request comes from, as far as proxies are trusted to say so; `None` where it is no request.
+    pub client: Option<IpAddr>,
+    /// What the audit is to remember of it, once it changes something.
+    pub(crate) audit: Option<Arc<audit::Intent>>,
 }
 
 impl Context {
@@ -29,6 +35,8 @@ impl Context {
                 .map_or_else(|| new_request_id().into(), Arc::from),
             deadline: None,
             user_token: None,
+            client: None,
+            audit: None,
         }
     }
 }

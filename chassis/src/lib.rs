@@ -1,6 +1,7 @@
 //! What every service of the mesh stands on. It knows no business.
 
 pub mod admin;
+pub mod audit;
 pub mod auth;
 pub mod backoff;
 mod body;
@@ -14,6 +15,7 @@ pub mod error;
 pub mod events;
 pub mod kit;
 mod methods;
+pub mod network;
 mod ops;
 pub mod outbox;
 pub mod page;

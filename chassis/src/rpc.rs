@@ -9,7 +9,9 @@ use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{
+    audit,
     call::{Call, MAX_IDEMPOTENCY_KEY_BYTES},
+    context::{self, Context},
     error::{Classify, Violation},
     status, validate,
 };
@@ -26,8 +28,8 @@ where
     F: FnOnce(Call, M) -> Fut,
     Fut: Future<Output = Result<R, E>>,
 {
-    let (call, message) = accept(request)?;
-    handle(call, message)
+    let (call, message, remembered) = accept(request)?;
+    within(remembered, handle(call, message))
         .await
         .map(Response::new)
         .map_err(|error| status::from_error(&error))
@@ -46,8 +48,8 @@ where
     S: Stream<Item = Result<R, E>> + Send + 'static,
     R: Send + 'static,
 {
-    let (call, message) = accept(request)?;
-    let answers = handle(call, message)
+    let (call, message, remembered) = accept(request)?;
+    let answers = within(remembered, handle(call, message))
         .await
         .map_err(|error| status::from_error(&error))?;
     Ok(Response::new(
@@ -57,7 +59,16 @@ where
     ))
 }
 
-fn accept<M: ReflectMessage>(request: Request<M>) -> Result<(Call, M), Status> {
+/// Runs a handler, in the context of a call that is to be remembered where it is one.
+async fn within<F: Future>(remembered: Option<Context>, handling: F) -> F::Output {
+    match remembered {
+        Some(context) => context::scope(context, handling).await,
+        None => handling.await,
+    }
+}
+
+/// The call, its message, and the context to handle it in where the audit is to remember it.
+fn accept<M: ReflectMessage>(request: Request<M>) -> Result<(Call, M, Option<Context>), Status> {
     let descriptor = request.get_ref().descriptor();
     let Some((method, policy)) = policy::method_of_request(descriptor.full_name()) else {
         return Err(Status::unimplemented(
@@ -69,7 +80,8 @@ fn accept<M: ReflectMessage>(request: Request<M>) -> Result<(Call, M), Status> {
     let message = request.into_inner();
     let violations = validate::check(&message);
     if violations.is_empty() {
-        Ok((call, message))
+        let remembered = audit::context(policy.audit.as_ref(), &call, &message);
+        Ok((call, message, remembered))
     } else {
         Err(invalid("INVALID_REQUEST", violations))
     }

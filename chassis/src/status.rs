@@ -19,6 +19,14 @@ pub(crate) fn set_domain(service: &str) {
     let _ = DOMAIN.set(format!("{service}.caravan"));
 }
 
+/// The logical name of this process's service; empty before [`set_domain`].
+pub(crate) fn service() -> &'static str {
+    DOMAIN
+        .get()
+        .and_then(|domain| domain.strip_suffix(".caravan"))
+        .unwrap_or_default()
+}
+
 /// The domain of every error of this process.
 pub(crate) fn domain() -> &'static str {
     DOMAIN.get().map_or("caravan", String::as_str)

@@ -26,7 +26,7 @@ pub(crate) use hold::Hold;
 pub use once::{amend_reply, fence};
 pub use tx::Tx;
 
-use crate::events::Registry;
+use crate::{audit, events::Registry};
 use hold::Holds;
 use tx::Notes;
 use writer::Writer;
@@ -89,20 +89,36 @@ impl Db {
     /// Runs a unit of work and answers once the disk has it.
     ///
     /// `unit` may run more than once (PostgreSQL gives up one of two that collide), so it borrows what it
-    /// captures. Its own error undoes it, and nothing else.
+    /// captures. Its own error undoes it, and nothing else. What the contract wants remembered of the call under way
+    /// ([`audit`]) becomes part of the first unit that changes something.
     ///
     /// # Errors
     /// The unit's own, or an [`Error`]: the commit failed, the queue is full, the unit took too long.
-    pub async fn write<T, E, F, Fut>(&self, unit: F) -> Result<T, E>
+    pub async fn write<T, E, F, Fut>(&self, mut unit: F) -> Result<T, E>
     where
         E: From<Error>,
         F: FnMut(Tx) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
+        let audit = &audit::pending();
+        let unit = &mut unit;
+        let unit = move |tx: Tx| {
+            let work = unit(tx.clone());
+            async move {
+                let value = work.await?;
+                if let Some(intent) = audit {
+                    intent.record(&tx).await?;
+                }
+                Ok::<T, E>(value)
+            }
+        };
         let (value, notes) = match &self.shared.engine {
             Engine::Sqlite(writer) => writer.write(unit).await?,
             Engine::Postgres(pool) => transact(pool, unit).await?,
         };
+        if let Some(intent) = audit.as_ref().filter(|_| notes.audited()) {
+            intent.settle();
+        }
         if notes.wrote_events() {
             self.shared.events.notify_one();
         }

@@ -26,6 +26,8 @@ pub struct Tx {
 pub(super) struct Notes {
     lost_race: AtomicBool,
     wrote_events: AtomicBool,
+    changed: AtomicBool,
+    audited: AtomicBool,
 }
 
 impl Notes {
@@ -35,6 +37,11 @@ impl Notes {
 
     pub(super) fn wrote_events(&self) -> bool {
         self.wrote_events.load(Relaxed)
+    }
+
+    /// Whether the unit holds the audit record of its call.
+    pub(super) fn audited(&self) -> bool {
+        self.audited.load(Relaxed)
     }
 }
 
@@ -58,6 +65,16 @@ impl Tx {
         self.notes.lost_race.store(true, Relaxed);
     }
 
+    /// Whether a statement of the unit has changed a row.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.notes.changed.load(Relaxed)
+    }
+
+    /// Notes that the unit holds the audit record of its call.
+    pub(crate) fn note_audited(&self) {
+        self.notes.audited.store(true, Relaxed);
+    }
+
     /// A statement of this database's dialect; parameters are `$1`, `$2`, ...
     pub(crate) fn statement(
         &self,
@@ -65,6 +82,13 @@ impl Tx {
         values: impl IntoIterator<Item = sea_orm::Value>,
     ) -> Statement {
         Statement::from_sql_and_values(self.get_database_backend(), sql, values)
+    }
+
+    /// What is no query changes something, as far as can be seen from outside.
+    fn note_change(&self, sql: &str) {
+        if !sql.starts_with("SELECT") {
+            self.notes.changed.store(true, Relaxed);
+        }
     }
 
     fn noted<T>(&self, result: Result<T, DbErr>) -> Result<T, DbErr> {
@@ -82,18 +106,25 @@ impl ConnectionTrait for Tx {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.noted(self.transaction.execute_raw(statement).await)
+        let result = self.noted(self.transaction.execute_raw(statement).await)?;
+        if result.rows_affected() > 0 {
+            self.notes.changed.store(true, Relaxed);
+        }
+        Ok(result)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.note_change(sql);
         self.noted(self.transaction.execute_unprepared(sql).await)
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.note_change(&statement.sql);
         self.noted(self.transaction.query_one_raw(statement).await)
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.note_change(&statement.sql);
         self.noted(self.transaction.query_all_raw(statement).await)
     }
 }

@@ -7,6 +7,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use async_nats::jetstream;
 use bytes::Bytes;
+use contracts::policy::EventPolicy;
 use prost_reflect::ReflectMessage;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
@@ -47,9 +48,37 @@ where
     F: Fn(Delivery<M>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), E>> + Send + 'static,
 {
+    typed(name, policy::<M>().subject.clone(), handler)
+}
+
+/// A consumer of the event `M` as `publisher` publishes it, where every service does; see [`consumer`].
+///
+/// # Panics
+/// As [`consumer`].
+pub fn consumer_of<M, E, F, Fut>(name: &str, publisher: &str, handler: F) -> Consumer
+where
+    M: ReflectMessage + Default,
+    E: Classify,
+    F: Fn(Delivery<M>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), E>> + Send + 'static,
+{
+    let subject = policy::<M>().subject_of(publisher).into_owned();
+    typed(name, subject, handler)
+}
+
+fn policy<M: ReflectMessage + Default>() -> &'static EventPolicy {
     let descriptor = M::default().descriptor();
-    let policy = contracts::policy::event(descriptor.full_name())
-        .unwrap_or_else(|| panic!("{} is no event of the contract", descriptor.full_name()));
+    contracts::policy::event(descriptor.full_name())
+        .unwrap_or_else(|| panic!("{} is no event of the contract", descriptor.full_name()))
+}
+
+fn typed<M, E, F, Fut>(name: &str, subject: String, handler: F) -> Consumer
+where
+    M: ReflectMessage + Default,
+    E: Classify,
+    F: Fn(Delivery<M>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), E>> + Send + 'static,
+{
     let handler: Handler =
         Arc::new(
             move |delivery: Delivery<Bytes>| match delivery.decode::<M>() {
@@ -65,7 +94,7 @@ where
                 }),
             },
         );
-    Consumer::new(name, policy.subject.clone(), handler)
+    Consumer::new(name, subject, handler)
 }
 
 /// A consumer of a subject that is known only at run time; see [`consumer`].

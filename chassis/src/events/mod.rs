@@ -18,7 +18,7 @@ use bytes::Bytes;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-pub use consumer::{Consumer, consumer, raw_consumer};
+pub use consumer::{Consumer, consumer, consumer_of, raw_consumer};
 
 pub(crate) use attempt::Failure;
 pub(crate) use catch_up::is_caught_up;

@@ -11,7 +11,7 @@ use contracts::caravan::ops::v1::{
 };
 use tonic::{Code, Request, Response, Status};
 
-use crate::{db, error::Classify, events::archive::Archive, kit::Kit, rpc, telemetry};
+use crate::{audit, db, error::Classify, events::archive::Archive, kit::Kit, rpc, telemetry};
 
 /// Why an operator's call failed.
 #[derive(Debug, thiserror::Error)]
@@ -187,6 +187,9 @@ impl OpsService for Ops {
         request: Request<pb::SetLogFilterRequest>,
     ) -> Result<Response<pb::SetLogFilterResponse>, Status> {
         rpc::unary(request, async |call, message: pb::SetLogFilterRequest| {
+            if let Some(db) = self.kit.opened_database() {
+                audit::record(&db).await?;
+            }
             let previous = telemetry::set_filter(&message.filter)
                 .map_err(|error| Error::Invalid(error.to_string()))?;
             tracing::warn!(

@@ -1,5 +1,7 @@
 //! Events of many changes, appended together.
 
+use std::borrow::Cow;
+
 use prost_reflect::ReflectMessage;
 use sea_orm::Value;
 use uuid::Uuid;
@@ -19,7 +21,7 @@ const COLUMNS: usize = 9;
 #[derive(Clone, Debug)]
 pub struct Envelope {
     event_type: String,
-    subject: &'static str,
+    subject: Cow<'static, str>,
     aggregate_id: String,
     payload: Vec<u8>,
     traceparent: Option<String>,
@@ -49,7 +51,7 @@ impl Envelope {
         [
             Uuid::now_v7().into(),
             self.event_type.as_str().into(),
-            self.subject.into(),
+            self.subject.as_ref().into(),
             self.aggregate_id.as_str().into(),
             self.payload.clone().into(),
             self.traceparent.clone().into(),

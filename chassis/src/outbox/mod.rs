@@ -13,6 +13,7 @@ mod transient;
 mod verify;
 
 use std::{
+    borrow::Cow,
     hash::{BuildHasher as _, RandomState},
     sync::LazyLock,
 };
@@ -30,7 +31,7 @@ pub(crate) use verify::verify;
 use crate::{
     clock, context,
     db::{Error, Tx},
-    telemetry,
+    status, telemetry,
 };
 
 /// Tells this process's rows from those of other replicas.
@@ -54,7 +55,7 @@ pub async fn append<M: ReflectMessage>(tx: &Tx, event: &M) -> Result<(), Error> 
 /// A row to be.
 struct Row<'a> {
     event_type: String,
-    subject: &'static str,
+    subject: Cow<'static, str>,
     aggregate_id: String,
     payload: Vec<u8>,
     /// Published behind `payload`, and erased when no stream holds the event any more.
@@ -87,7 +88,7 @@ impl Row<'_> {
         };
         Ok(Self {
             event_type: name.to_owned(),
-            subject: &policy.subject,
+            subject: policy.subject_of(status::service()),
             aggregate_id,
             payload: Vec::new(),
             transient: None,
@@ -109,7 +110,7 @@ async fn insert(tx: &Tx, row: Row<'_>) -> Result<bool, Error> {
             [
                 Uuid::now_v7().into(),
                 row.event_type.into(),
-                row.subject.into(),
+                row.subject.into_owned().into(),
                 row.aggregate_id.into(),
                 row.payload.into(),
                 row.transient.into(),

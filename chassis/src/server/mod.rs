@@ -27,6 +27,7 @@ pub(crate) use reflection::add as add_reflection;
 
 use crate::{
     auth::access::{self, Access},
+    network::Network,
     tls::Tls,
 };
 
@@ -59,7 +60,7 @@ pub(crate) async fn serve(
     bounds: Bounds,
     tls: Option<Arc<Tls>>,
     routes: Routes,
-    access: Access,
+    (access, proxies): (Access, Arc<[Network]>),
     closing: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let streams = closing.clone();
@@ -69,7 +70,7 @@ pub(crate) async fn serve(
         .map_request(|request: http::Request<tonic::body::Body>| request.map(axum::body::Body::new))
         // First, so that everything below logs and counts under the request's ids, refusals included.
         .layer(from_fn(move |request, next| {
-            observe::layer(streams.clone(), request, next)
+            observe::layer(streams.clone(), proxies.clone(), request, next)
         }))
         // Within the metrics, so that a panic counts as INTERNAL; around all else, so that no call takes the connection along.
         .layer(from_fn(panic::layer))

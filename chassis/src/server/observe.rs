@@ -1,6 +1,9 @@
 //! Gives each call its ids and its span, and counts and logs how it ended.
 
-use std::{sync::LazyLock, time::Instant};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Instant,
+};
 
 use axum::{body::Body, extract::Request, middleware::Next, response::Response};
 use http::HeaderMap;
@@ -12,11 +15,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tracing::Instrument as _;
 
+use super::Peer;
 use super::malformed;
 use crate::{
     body::{self, Guarded},
     context::{self, Context},
     methods,
+    network::{self, Network},
     telemetry::{self, Kind, entry_span},
 };
 
@@ -47,7 +52,12 @@ static LATENCY: LazyLock<Histogram<f64>> = LazyLock::new(|| {
 });
 
 /// The layer.
-pub(super) async fn layer(closing: CancellationToken, request: Request, next: Next) -> Response {
+pub(super) async fn layer(
+    closing: CancellationToken,
+    proxies: Arc<[Network]>,
+    request: Request,
+    next: Next,
+) -> Response {
     let path = request.uri().path();
     let method = methods::get(path);
     // Clients choose paths, and each label is kept for good.
@@ -58,7 +68,11 @@ pub(super) async fn layer(closing: CancellationToken, request: Request, next: Ne
         start: Instant::now(),
     };
     let streams = method.is_none_or(|method| method.streams);
-    let context = Context::new(text(request.headers(), REQUEST_ID));
+    let peer = request.extensions().get::<Peer>();
+    let context = Context {
+        client: peer.map(|peer| network::client(peer.address.ip(), request.headers(), &proxies)),
+        ..Context::new(text(request.headers(), REQUEST_ID))
+    };
     let span = entry_span(
         Kind::Server,
         label.trim_start_matches('/'),

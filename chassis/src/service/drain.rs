@@ -26,13 +26,14 @@ impl Bound {
         let admin = tokio::spawn(admin::serve(self.admin, report, self.kit.metrics()));
         let mut tasks = Tasks::start(self.tasks);
         let closing = CancellationToken::new();
+        let transport = &self.kit.common().transport;
         let mut calls = tokio::spawn(server::serve(
             self.grpc,
-            self.kit.common().transport.limits(),
+            transport.limits(),
             self.kit.common().overload.bounds(),
             self.kit.tls(),
             self.routes,
-            self.access,
+            (self.access, transport.proxies()),
             closing.clone(),
         ));
         self.kit.set_serving();

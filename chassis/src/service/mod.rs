@@ -104,6 +104,12 @@ impl Service {
         self
     }
 
+    /// Handles events of many kinds. Needs a database.
+    pub fn consume_all(mut self, consumers: impl IntoIterator<Item = Consumer>) -> Self {
+        self.consumers.extend(consumers);
+        self
+    }
+
     /// Keeps a read model. Needs a database.
     pub fn project(mut self, projection: Projection) -> Self {
         self.projections.push(projection);
@@ -227,7 +233,7 @@ impl Service {
             });
         }
         let name = self.kit.name().to_owned();
-        let publishes = contracts::policy::events().any(|(_, event)| event.publisher() == name);
+        let publishes = contracts::policy::events().any(|(_, event)| event.is_published_by(&name));
         let consumes = !self.consumers.is_empty() || !self.projections.is_empty();
         if consumes || (publishes && database.is_some()) {
             let db = database.context("consumers need a database: call kit.database() first")?;

@@ -6,7 +6,6 @@
 
 mod access;
 mod cache;
-mod client;
 mod compress;
 mod cors;
 mod kept;
@@ -23,7 +22,7 @@ use std::{
 
 use cache::Store;
 use chassis::{Caller, auth::Verifier};
-pub use client::Network;
+pub use chassis::network::Network;
 pub use cors::Cors;
 use http::{HeaderMap, StatusCode};
 pub use keys::UpstreamKeys;
@@ -89,7 +88,7 @@ impl Policies {
 
     /// Who sent a request, as far as proxies are trusted to say so.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        client::address(peer, headers, &self.settings.trusted_proxies)
+        chassis::network::client(peer, headers, &self.settings.trusted_proxies)
     }
 
     /// The answer to a CORS preflight; `None` for any other request.

@@ -6,7 +6,7 @@ use contracts::caravan::options::v1::{Access, RateClass};
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
-use super::{client::Network, cors::Cors, limits::Limits, rate::Rate};
+use super::{Network, cors::Cors, limits::Limits, rate::Rate};
 
 /// Bytes of kept answers.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;

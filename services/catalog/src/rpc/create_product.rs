@@ -21,6 +21,7 @@ pub(super) async fn handle(
 ) -> Result<pb::CreateProductResponse, Error> {
     let created = &Product::create(Uuid::now_v7(), draft(&request)?, chassis::clock::now())
         .map_err(|error| Error::rule("", error))?;
+    chassis::audit::target(created.0.parts().id);
     rpc.db
         .once(&call, &request, |tx| async move {
             let Created(product) = created;

@@ -24,6 +24,7 @@ pub(super) async fn handle(
         "" => Uuid::nil(),
         id => message::order_id(id)?,
     };
+    chassis::audit::record(&rpc.db).await?;
     let (rpc, caller) = (rpc.clone(), call.caller.label());
     tracing::info!(caller, %after, "the read model of orders is made anew");
     let start = (rpc, caller, Some(Progress::behind(after)));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chassis::{
     clock,
     context::{self, Context},
+    outbox::Envelope,
     telemetry,
 };
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
@@ -34,6 +35,8 @@ mod keep;
 /// An intervention for a saga that is being worked on.
 pub(super) struct Command {
     pub(super) intervention: Intervention,
+    /// What is remembered of it.
+    pub(super) audit: Option<Envelope>,
     pub(super) done: oneshot::Sender<Result<(), Refused>>,
 }
 
@@ -43,6 +46,8 @@ pub(super) struct Drive {
     saga: Saga,
     hold: Hold,
     commands: mpsc::Receiver<Command>,
+    /// Goes with what is stored next.
+    audit: Option<Envelope>,
     /// Given back with the drive, however it ends.
     _place: Place,
 }
@@ -74,6 +79,7 @@ impl Drive {
             saga,
             hold,
             commands,
+            audit: None,
             _place: place,
         }
     }
@@ -244,7 +250,8 @@ impl Drive {
         let now = clock::now_us();
         let advance = self.saga.advance(now);
         transitions.extend(advance.transitions);
-        let next = self.engine.outlook(&self.saga, now);
+        let lease = Some(self.hold.lease_until);
+        let next = self.engine.outlook(&self.saga, now, lease);
         let kept = next.owner.is_some();
         if !transitions.is_empty() || !kept {
             self.store(&transitions, next, now).await?;
@@ -256,6 +263,7 @@ impl Drive {
     async fn obey(&mut self, command: Command) -> Result<Vec<Order>, Over> {
         match command.intervention.apply(&mut self.saga) {
             Ok(transitions) => {
+                self.audit = command.audit.filter(|_| !transitions.is_empty());
                 // Where it cannot be stored the sender is dropped, and the operator's call tries another way.
                 let (orders, kept) = self.record(transitions).await?;
                 let _ = command.done.send(Ok(()));

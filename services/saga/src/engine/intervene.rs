@@ -1,6 +1,6 @@
 //! What operators do to sagas.
 
-use chassis::{clock, db::Error as StoreError};
+use chassis::{audit, clock, db::Error as StoreError, outbox::Envelope};
 use prost::bytes::Bytes;
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -94,12 +94,16 @@ impl Engine {
     /// # Errors
     /// [`Error::NoSaga`], [`Error::Refused`]; the database's own.
     pub async fn intervene(&self, id: Uuid, intervention: Intervention) -> Result<(), Error> {
+        // Stored with what it does to the saga, by whoever has that.
+        let audit = audit::take().map(|record| Envelope::of(&record));
+        let audit = audit.transpose()?;
         for _ in 0..MAX_TRIES {
+            let asked = (intervention.clone(), audit.clone());
             // A task of this process has it: it also records what its calls under way come to.
-            if let Some(answer) = self.tell(id, intervention.clone()).await {
+            if let Some(answer) = self.tell(id, asked.clone()).await {
                 return answer.map_err(Error::from);
             }
-            match self.overrule(id, intervention.clone()).await {
+            match self.overrule(id, asked).await {
                 Err(Error::Store(StoreError::Conflict)) => {}
                 answer => return answer,
             }
@@ -108,15 +112,28 @@ impl Engine {
     }
 
     /// `None` where no task has it, or the task ended before it could take the command.
-    async fn tell(&self, id: Uuid, intervention: Intervention) -> Option<Result<(), Refused>> {
+    async fn tell(
+        &self,
+        id: Uuid,
+        (intervention, audit): (Intervention, Option<Envelope>),
+    ) -> Option<Result<(), Refused>> {
         let commands = self.shared.places.commands(id)?;
         let (done, answer) = oneshot::channel();
-        commands.send(Command { intervention, done }).await.ok()?;
+        let command = Command {
+            intervention,
+            audit,
+            done,
+        };
+        commands.send(command).await.ok()?;
         answer.await.ok()
     }
 
     /// Changes the saga under a new epoch, whoever has it, and leaves it to the schedule.
-    async fn overrule(&self, id: Uuid, intervention: Intervention) -> Result<(), Error> {
+    async fn overrule(
+        &self,
+        id: Uuid,
+        (intervention, audit): (Intervention, Option<Envelope>),
+    ) -> Result<(), Error> {
         let row = sagas::find(self.shared.db.read(), id)
             .await?
             .ok_or(Error::NoSaga(id))?;
@@ -135,7 +152,8 @@ impl Engine {
             owner: None,
             due_at: Some(now),
         };
-        let events = events::publish::events(&saga, &transitions, now)?;
+        let mut events = events::publish::events(&saga, &transitions, now)?;
+        events.extend(audit);
         let fenced = (hold, hold.epoch + 1);
         let change = Change::save(&saga, fenced, &transitions, events, next, now);
         if !self.shared.keeper.keep(change).await? {

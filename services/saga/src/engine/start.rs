@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use chassis::{
-    clock, context,
+    audit, clock, context,
     db::{Error as StoreError, Tx},
+    outbox::Envelope,
     telemetry,
 };
 use prost_reflect::DynamicMessage;
@@ -76,7 +77,7 @@ impl Engine {
         let (advance, next) = match &permit {
             Some(_) => {
                 let advance = saga.advance(now);
-                let next = self.outlook(&saga, now);
+                let next = self.outlook(&saga, now, None);
                 (advance, next)
             }
             None => (
@@ -96,6 +97,10 @@ impl Engine {
         };
         let mut events = vec![events::publish::started(&saga)?];
         events.extend(events::publish::events(&saga, &advance.transitions, now)?);
+        audit::target(saga.id());
+        if let Some(record) = audit::take() {
+            events.push(Envelope::of(&record)?);
+        }
         let change = Change::insert(&saga, &origin, &advance.transitions, events, next);
         Ok(Beginning {
             saga,
@@ -133,7 +138,7 @@ impl Engine {
         let hold = Hold {
             epoch: row.epoch,
             records: row.records,
-            lease_until: self.lease_until(row.created_at_us),
+            lease_until: row.due_at_us.unwrap_or(row.created_at_us),
         };
         let drive = Drive::new(self, saga, hold, permit);
         drive.spawn(

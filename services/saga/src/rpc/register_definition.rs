@@ -29,6 +29,7 @@ pub(super) async fn handle(
         ));
     }
     let name = definition.name.clone();
+    chassis::audit::target(&name);
     let registered = rpc.engine.registry().register(definition).await;
     let version = registered.map_err(|error| match (error, text) {
         (Error::Definition(mut faults), Some(text)) => {

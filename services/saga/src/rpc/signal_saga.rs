@@ -14,6 +14,7 @@ pub(super) async fn handle(
     request: pb::SignalSagaRequest,
 ) -> Result<pb::SignalSagaResponse, Error> {
     let id = saga(rpc, &request).await?;
+    chassis::audit::target(id);
     let payload = request.payload.unwrap_or_default().encode_to_vec();
     if payload.len() > MAX_SIGNAL_BYTES {
         let text = format!("has at most {MAX_SIGNAL_BYTES} bytes");

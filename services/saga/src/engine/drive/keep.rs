@@ -33,7 +33,8 @@ impl Drive {
         let mut wait = STORE_BACKOFF.0;
         loop {
             let stored = match events::publish::events(saga, transitions, now) {
-                Ok(events) => {
+                Ok(mut events) => {
+                    events.extend(self.audit.clone());
                     let epoch = hold.epoch;
                     let change = Change::save(saga, (hold, epoch), transitions, events, next, now);
                     self.engine.shared.keeper.keep(change).await
@@ -54,8 +55,10 @@ impl Drive {
             sleep(wait).await;
             wait = (wait * 2).min(STORE_BACKOFF.1);
         }
+        self.audit = None;
         self.hold.records += i32::try_from(transitions.len()).unwrap_or(i32::MAX);
-        self.hold.lease_until = self.engine.lease_until(now);
+        // Without one the task ends.
+        self.hold.lease_until = next.due_at.unwrap_or(now);
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! The address of a client, which proxies in front of the gateway may know better than the connection does.
+//! The address of a client, which proxies in front may know better than the connection does.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -64,7 +64,7 @@ fn mapped(address: IpAddr) -> u128 {
 
 /// Who sent a request: the peer, or what trusted proxies say of it. `X-Forwarded-For` is read from its end, as far as it
 /// was written by trusted ones; what stands before that anybody may have made up.
-pub(crate) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+pub fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_trusted = |address| trusted.iter().any(|network| network.contains(address));
     let mut client = peer.to_canonical();
     if trusted.is_empty() || !is_trusted(client) {
@@ -137,9 +137,9 @@ mod tests {
                 headers.append(FORWARDED_FOR, value.parse().expect("a header"));
             }
             let peer = peer.parse().expect("an address");
-            let found = address(peer, &headers, &trusted);
+            let found = super::client(peer, &headers, &trusted);
             assert_eq!(found.to_string(), client, "{forwarded:?}");
-            assert_eq!(address(peer, &headers, &[]), peer.to_canonical());
+            assert_eq!(super::client(peer, &headers, &[]), peer.to_canonical());
         }
     }
 }
