@@ -40,6 +40,8 @@ on_both_engines! {
     twins_at_the_same_time_have_one_effect
     an_empty_compensation_leaves_a_mark_that_refuses_the_action
     a_stale_epoch_is_refused
+    a_refused_step_keeps_its_epoch
+    a_refusal_that_an_older_attempt_overtakes_is_none
     a_second_open_finds_the_schema
     replicas_that_start_together_migrate_once
     a_newer_schema_is_refused
@@ -266,6 +268,67 @@ async fn a_stale_epoch_is_refused(engine: Engine) {
     once(&db, &step(saga, SagaOperation::Compensation, 8), "o")
         .await
         .expect("the newer one");
+}
+
+/// A step whose work says no.
+async fn refuse(db: &Db, call: &Call) -> Error {
+    let request = ReserveStockRequest::default();
+    let refused = db.once(call, &request, |_| async {
+        Err::<ReserveStockResponse, _>(Error::KeyReused)
+    });
+    refused.await.expect_err("the work says no")
+}
+
+async fn a_refused_step_keeps_its_epoch(engine: Engine) {
+    let Some((db, _url)) = database(engine).await else {
+        return;
+    };
+    let saga = Uuid::now_v7();
+    let action = |epoch| step(saga, SagaOperation::Action, epoch);
+    let refused = refuse(&db, &action(2)).await;
+    assert_eq!(refused.reason(), "IDEMPOTENCY_KEY_REUSED");
+    let late = once(&db, &action(1), "o")
+        .await
+        .expect_err("its time is over");
+    assert_eq!(late.reason(), "SAGA_EPOCH_STALE");
+    assert_eq!(value(&db, "once").await, 0);
+    // What was refused may be asked for again, by the same orchestrator and by later ones.
+    once(&db, &action(2), "o")
+        .await
+        .expect("nothing keeps it away");
+    assert_eq!(value(&db, "once").await, 1);
+}
+
+async fn a_refusal_that_an_older_attempt_overtakes_is_none(engine: Engine) {
+    let Some((db, _url)) = database(engine).await else {
+        return;
+    };
+    let (mut overtaken, rounds) = (0, 20);
+    for done in 0..rounds {
+        let saga = Uuid::now_v7();
+        let call = |epoch| step(saga, SagaOperation::Action, epoch);
+        let older = std::sync::Mutex::new(None);
+        let newer = call(2);
+        let request = ReserveStockRequest::default();
+        let refused = db.once(&newer, &request, |_| {
+            let mut older = older.lock().expect("nobody panicked");
+            older.get_or_insert_with(|| {
+                let (db, call) = (db.clone(), call(1));
+                tokio::spawn(async move { once(&db, &call, "o").await })
+            });
+            async { Err::<ReserveStockResponse, _>(Error::KeyReused) }
+        });
+        let refused = refused.await.expect_err("the work says no");
+        let older = older.into_inner().expect("nobody panicked").expect("begun");
+        match (refused.reason(), older.await.expect("it ends")) {
+            ("CONFLICT", Ok(_)) => overtaken += 1,
+            ("IDEMPOTENCY_KEY_REUSED", Err(late)) => {
+                assert_eq!(late.reason(), "SAGA_EPOCH_STALE");
+            }
+            (reason, older) => panic!("round {done}: {reason}, but {older:?}"),
+        }
+        assert_eq!(value(&db, "once").await, overtaken);
+    }
 }
 
 async fn a_second_open_finds_the_schema(engine: Engine) {

@@ -3,7 +3,10 @@
 //! Both work alike. A row with the call's identity is inserted before the work and gets the reply after it,
 //! in the work's own unit. Who comes second finds the row and answers the stored reply.
 
-use std::future::Future;
+use std::{
+    future::Future,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use prost::Message;
 use sea_orm::ConnectionTrait;
@@ -14,6 +17,9 @@ use crate::{
     call::{Call, SagaOperation, SagaStep},
     clock,
 };
+
+/// Epoch of a saga's first orchestrator.
+const FIRST_EPOCH: i64 = 1;
 
 /// What stands about a call already.
 enum Claim {
@@ -31,7 +37,8 @@ impl Db {
     ///
     /// For a saga step it also keeps the barrier: a compensation that comes before its action changes nothing,
     /// answers an empty reply and leaves a mark; an action that comes after that mark is refused for good; an
-    /// orchestrator whose epoch is over is refused.
+    /// orchestrator whose epoch is over is refused. A step that is refused under a newer epoch than the first keeps that
+    /// epoch all the same: an earlier attempt of the step that is still on its way does nothing any more.
     ///
     /// # Errors
     /// As [`Db::write`]; also [`Error::StepCompensated`], [`Error::StaleEpoch`], [`Error::KeyReused`].
@@ -51,22 +58,49 @@ impl Db {
         let Some(identity) = &identity else {
             return self.write(unit).await;
         };
-        let unit = &mut unit;
-        self.write(move |tx| {
+        let refused = AtomicBool::new(false);
+        let (unit, flag) = (&mut unit, &refused);
+        let done = self.write(move |tx| {
+            // Of a run that was rolled back nothing counts.
+            flag.store(false, Relaxed);
             let work = unit(tx.clone());
             async move {
                 match identity.claim(&tx).await? {
                     Claim::Done(reply) => Ok(decode(&reply)?),
                     Claim::NothingToUndo => Ok(R::default()),
                     Claim::New => {
-                        let reply = work.await?;
+                        let reply = work.await.inspect_err(|_| flag.store(true, Relaxed))?;
                         identity.keep(&tx, reply.encode_to_vec()).await?;
                         Ok(reply)
                     }
                 }
             }
-        })
-        .await
+        });
+        let done = done.await;
+        if let (Err(_), true, Identity::Step(step)) = (&done, refused.load(Relaxed), identity) {
+            self.keep_epoch(step).await?;
+        }
+        done
+    }
+
+    /// A refused unit takes its epoch back with it; this keeps it. Nobody has attempts of an older epoch than the first.
+    async fn keep_epoch(&self, step: &SagaStep) -> Result<(), Error> {
+        if step.epoch <= FIRST_EPOCH || step.operation != SagaOperation::Action {
+            return Ok(());
+        }
+        let overtaken: bool = self
+            .write(|tx| async move {
+                raise_epoch(&tx, step).await?;
+                let done = Identity::Step(step.clone()).stored(&tx).await?;
+                Ok::<_, Error>(done.is_some())
+            })
+            .await?;
+        // An older attempt was done in between, so the refusal is not true any more.
+        if overtaken {
+            Err(Error::Conflict)
+        } else {
+            Ok(())
+        }
     }
 
     /// The reply that [`Db::once`] would answer without running its unit, for handlers that call others first.

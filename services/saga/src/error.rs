@@ -1,12 +1,17 @@
 //! Every way in which a call or an event can fail, and its one code.
 
+use std::time::Duration;
+
 use chassis::{
     Classify,
     error::{Code, Violation},
 };
 use uuid::Uuid;
 
-use crate::{check::Fault, domain::saga::Refused};
+use crate::{check::Fault, domain::saga::Refused, reflection};
+
+/// When a call that found too much work may come again.
+const OVERLOAD_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -18,8 +23,13 @@ pub enum Error {
     #[error("The definition cannot run: {}", .0.first().map_or_else(String::new, ToString::to_string))]
     Definition(Vec<Fault>),
     /// A participant that is not built in does not tell its contract.
-    #[error("The contract of {0} cannot be read by its server reflection: {1}.")]
-    Reflection(String, String),
+    #[error("The contract of {service} cannot be read by its server reflection: {fault}.")]
+    Reflection {
+        /// The full name of the service that is called.
+        service: String,
+        /// What is wrong.
+        fault: reflection::Fault,
+    },
     /// No definition has this name or version.
     #[error("There is no definition '{0}'.")]
     NoDefinition(String),
@@ -72,7 +82,8 @@ impl Classify for Error {
             Self::InputDiffers(_) => Code::AlreadyExists,
             Self::Refused(Refused::SignalDiffers) => Code::AlreadyExists,
             Self::Refused(_) => Code::FailedPrecondition,
-            Self::Reflection(..) => Code::Unavailable,
+            Self::Reflection { fault, .. } if fault.is_transient() => Code::Unavailable,
+            Self::Reflection { .. } => Code::FailedPrecondition,
             Self::TooManyWatches | Self::Overloaded => Code::ResourceExhausted,
             Self::Store(error) => error.code(),
         }
@@ -82,7 +93,7 @@ impl Classify for Error {
         match self {
             Self::Invalid(_) => "INVALID_REQUEST",
             Self::Definition(_) => "INVALID_DEFINITION",
-            Self::Reflection(..) => "PARTICIPANT_CONTRACT_UNREADABLE",
+            Self::Reflection { fault, .. } => fault.reason(),
             Self::Trigger(_) => "TRIGGER_FAILED",
             Self::NoDefinition(_) => "DEFINITION_NOT_FOUND",
             Self::NoSaga(_) | Self::NoSagaOfKey(..) => "SAGA_NOT_FOUND",
@@ -109,6 +120,10 @@ impl Classify for Error {
             Self::Store(error) => error.message(),
             _ => self.to_string(),
         }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        matches!(self, Self::Overloaded | Self::TooManyWatches).then_some(OVERLOAD_PAUSE)
     }
 
     fn violations(&self) -> Vec<Violation> {

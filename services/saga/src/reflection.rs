@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use chassis::client::Channel;
+use chassis::{client::Channel, error::is_transient};
 use contracts::DESCRIPTOR_POOL;
 use futures::{SinkExt as _, channel::mpsc};
 use http::uri::PathAndQuery;
@@ -35,31 +35,59 @@ const MAX_BYTES: usize = 2 * 1024 * 1024;
 /// `google.protobuf.FileDescriptorSet`.
 ///
 /// # Errors
-/// For people: nobody answers, the participant has no reflection or does not know the service, or its contract is too large.
-pub async fn read(channel: &Channel, service: &str) -> Result<FileDescriptorSet, String> {
+/// [`Fault`]
+pub async fn read(channel: &Channel, service: &str) -> Result<FileDescriptorSet, Fault> {
     let read = async {
         for path in PATHS {
             match files(channel.clone(), path, service).await {
-                Err(Fault::Status(status)) if status.code() == Code::Unimplemented => {}
-                Err(Fault::Status(status)) => return Err(status.message().to_owned()),
-                Err(Fault::Text(text)) => return Err(text),
-                Ok(files) => return Ok(files),
+                Err(Fault::Absent) => {}
+                read => return read,
             }
         }
-        Err("it has no server reflection".to_owned())
+        Err(Fault::Absent)
     };
     let files = timeout(READ_TIMEOUT, read).await;
-    files.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+    files.unwrap_or_else(|_| Err(Fault::Unreachable("no answer in time".to_owned())))
 }
 
-enum Fault {
-    Status(Status),
-    Text(String),
+/// Why a participant's contract cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Nobody answers, or not now.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It has neither version of server reflection.
+    #[error("it has no server reflection")]
+    Absent,
+    /// It does not know the service, or its contract is too large or contradicts itself.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+impl Fault {
+    /// It may pass by itself.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable(_))
+    }
+
+    /// For programs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "PARTICIPANT_UNREACHABLE",
+            Self::Absent => "PARTICIPANT_WITHOUT_REFLECTION",
+            Self::Unusable(_) => "PARTICIPANT_CONTRACT_UNREADABLE",
+        }
+    }
 }
 
 impl From<Status> for Fault {
     fn from(status: Status) -> Self {
-        Self::Status(status)
+        let text = status.message().to_owned();
+        match status.code() {
+            Code::Unimplemented => Self::Absent,
+            code if is_transient(code) => Self::Unreachable(text),
+            _ => Self::Unusable(text),
+        }
     }
 }
 
@@ -88,12 +116,12 @@ async fn files(
         for encoded in answer(&mut answers).await? {
             bytes += encoded.len();
             let file = FileDescriptorProto::decode(encoded.as_slice())
-                .map_err(|_| Fault::Text("its reflection answers what is no file".to_owned()))?;
+                .map_err(|_| unusable("its reflection answers what is no file"))?;
             files.insert(file.name().to_owned(), file);
         }
         if files.len() > MAX_FILES || bytes > MAX_BYTES {
             let text = format!("its contract has more than {MAX_FILES} files or {MAX_BYTES} bytes");
-            return Err(Fault::Text(text));
+            return Err(Fault::Unusable(text));
         }
         let Some(missing) = missing(&files) else {
             // What is built in stays as it is built in.
@@ -103,7 +131,7 @@ async fn files(
         };
         if !asked.insert(missing.clone()) {
             let text = format!("its reflection does not know `{missing}`");
-            return Err(Fault::Text(text));
+            return Err(Fault::Unusable(text));
         }
         let next = question(MessageRequest::FileByFilename(missing));
         questions.send(next).await.map_err(|_| closed())?;
@@ -139,9 +167,11 @@ async fn answer(answers: &mut Streaming<ServerReflectionResponse>) -> Result<Vec
     let answer = answers.message().await?.ok_or_else(closed)?;
     match answer.message_response {
         Some(MessageResponse::FileDescriptorResponse(found)) => Ok(found.file_descriptor_proto),
-        Some(MessageResponse::ErrorResponse(error)) => Err(Fault::Text(error.error_message)),
-        _ => Err(Fault::Text(
-            "its reflection answers something else".to_owned(),
-        )),
+        Some(MessageResponse::ErrorResponse(error)) => Err(Fault::Unusable(error.error_message)),
+        _ => Err(unusable("its reflection answers something else")),
     }
+}
+
+fn unusable(text: &str) -> Fault {
+    Fault::Unusable(text.to_owned())
 }

@@ -77,7 +77,10 @@ impl Registry {
                 continue;
             };
             let read = reflection::read(channel, service).await;
-            let read = read.map_err(|text| Error::Reflection(service.clone(), text))?;
+            let read = read.map_err(|fault| Error::Reflection {
+                service: service.clone(),
+                fault,
+            })?;
             files.extend(
                 read.file
                     .into_iter()
@@ -167,7 +170,10 @@ async fn compile(
         None => check::compile(&definition, &DESCRIPTOR_POOL).map_err(Error::Definition),
         Some(set) => {
             let pool = pool_with(&set);
-            let contradicts = |text| Error::Reflection("a participant".to_owned(), text);
+            let contradicts = |text| Error::Reflection {
+                service: "a participant".to_owned(),
+                fault: reflection::Fault::Unusable(text),
+            };
             check::compile(&definition, &pool.map_err(contradicts)?).map_err(Error::Definition)
         }
     });

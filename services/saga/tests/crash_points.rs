@@ -3,9 +3,12 @@
 
 mod world;
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
 use alone::{Engine, on_both_engines, wait::until};
@@ -14,7 +17,10 @@ use futures::{FutureExt as _, future::join_all};
 use tonic::Code;
 use uuid::Uuid;
 
-use world::{Armed, PHASES, Participant, Phase, Proxy, Verdict, Visit, Watcher, World, Writes};
+use world::{
+    Armed, Fate, PHASES, Participant, Phase, Proxy, Verdict, Visit, Watcher, World, Writes,
+    lock_out,
+};
 
 on_both_engines!(
     a_saga_that_goes_forward_survives_every_crash,
@@ -63,6 +69,10 @@ steps:
     request: *order
     retry: *quick
 ";
+/// A wait that is too long for a task: the saga waits in its row.
+const PATIENCE: &str = "jitter: 0, initialBackoff: 2s, maxBackoff: 2s";
+/// For how long an orchestrator that cannot write is left to try what is due. Nothing waits for this to be enough.
+const TIME_TO_CLAIM: Duration = Duration::from_millis(100);
 /// What a saga does before its pivot, two by two side by side.
 const BEFORE_PIVOT: [[&str; 2]; 2] = [["stock", "money"], ["label.0", "label.1"]];
 /// The first answer of these is lost after the work is done, so that retries are among the points.
@@ -122,7 +132,7 @@ async fn matrix(engine: Engine, back: bool) {
 async fn an_orchestrator_that_dies_while_it_claims_is_followed_by_the_next(engine: Engine) {
     for phase in [Phase::Unwritten, Phase::Written] {
         if (engine, phase) == (Engine::Sqlite, Phase::Unwritten) {
-            // The lock that would keep it from claiming keeps it from starting at all.
+            // The lock that would keep it from claiming keeps it from starting at all; see the test below.
             continue;
         }
         let Some(mut lane) = Lane::start(engine, false).await else {
@@ -146,6 +156,44 @@ async fn an_orchestrator_that_dies_while_it_claims_is_followed_by_the_next(engin
         let saga = lane.ends(&order, &point).await;
         assert!(saga.epoch >= if phase == Phase::Written { 3 } else { 2 });
     }
+}
+
+/// On SQLite: it is locked out before the saga is due, and dies when it should have claimed it.
+#[tokio::test]
+async fn a_claim_that_is_not_written_leaves_no_trace() {
+    let Some(mut lane) = Lane::start(Engine::Sqlite, false).await else {
+        return;
+    };
+    let patient = DEFINITION.replacen("initialBackoff: 0.02s, maxBackoff: 0.05s", PATIENCE, 1);
+    lane.world.register(&patient).await.expect("fine");
+    let busy = Fate::Status(Code::Unavailable, "BUSY");
+    lane.world.participant.will("ReserveStock", [busy]);
+    let order = Uuid::now_v7().to_string();
+    let id = lane.world.begin_for(&order, &order).await.expect("started");
+    let due = until("it waits in its row", || async {
+        let saga = lane.world.saga(&id.saga_id).await;
+        let waits = saga.steps[1].state() == pb::StepState::Done;
+        let due = saga.steps[0].next_attempt_time.filter(|_| waits);
+        due.ok_or(saga)
+    })
+    .await;
+    let due = std::time::SystemTime::try_from(due).expect("a time");
+    let wait = due.duration_since(std::time::SystemTime::now());
+    let armed = Armed::new(lane.world.service.pid(), Phase::Unwritten);
+    let Writes::Sqlite(file) = &lane.writes else {
+        unreachable!("it is SQLite");
+    };
+    let held_for = wait.unwrap_or_default() + TIME_TO_CLAIM;
+    lock_out(file, armed.clone(), held_for).await;
+    armed.dead(&"its claim").await;
+    lane.world.crash().await;
+    let point = Point {
+        label: "stock".into(),
+        number: 2,
+        phase: Phase::Unwritten,
+    };
+    let saga = lane.ends(&order, &point).await;
+    assert_eq!(saga.epoch, 2, "only the claim that was written counts");
 }
 
 impl Lane {

@@ -25,7 +25,15 @@ on_both_engines!(
     more_sagas_than_places_wait_in_the_database,
     a_drained_orchestrator_leaves_its_sagas_to_the_next,
     a_long_wait_survives_a_restart,
+    a_pivot_that_comes_late_is_never_done_after_its_refusal,
+    a_pivot_that_comes_late_before_the_last_word_counts,
+    a_deadline_means_nothing_past_the_pivot,
 );
+
+/// [`DEFINITION`] with a pivot that is soon given up.
+fn hasty_pivot() -> String {
+    DEFINITION.replace("pivot: true", "pivot: true\n    timeout: 0.3s")
+}
 
 async fn a_call_that_is_never_answered_is_undone_and_never_done_later(engine: Engine) {
     let Some(world) = World::start(engine).await else {
@@ -374,5 +382,86 @@ async fn a_long_wait_survives_a_restart(engine: Engine) {
     let waited = time(&attempts[1].start_time) - time(&attempts[0].end_time);
     assert!((2.0..4.5).contains(&waited), "waited {waited} s");
     assert_eq!(attempts.len(), 2);
+    assert_eq!(world.participant.effects(&order).await.len(), 4);
+}
+
+/// Nothing undoes a pivot, so nothing leaves a mark that keeps a late one away. The epoch does.
+async fn a_pivot_that_comes_late_is_never_done_after_its_refusal(engine: Engine) {
+    let Some(world) = World::start(engine).await else {
+        return;
+    };
+    world.register(&hasty_pivot()).await.expect("fine");
+    let gate = Arc::new(Notify::new());
+    let no = Fate::Refused("TOO_LATE");
+    let fates = [Fate::Held(gate.clone()), no.clone(), no];
+    world.participant.will("CommitStock", fates);
+    let (id, order) = world.begin().await;
+    let saga = world.until(&id, pb::SagaState::Compensated).await;
+    assert_eq!(saga.failure.expect("why").reason, "TOO_LATE");
+    // The first answer cannot be believed while the first attempt may still act.
+    assert_eq!(world.participant.calls("CommitStock"), [1, 1, 2]);
+    gate.notify_one();
+    let answers = world.participant.answered("CommitStock", 3).await;
+    assert_eq!(answers, ["TOO_LATE", "TOO_LATE", "SAGA_EPOCH_STALE"]);
+    let done = world.participant.effects(&order).await;
+    assert!(!done.contains(&"CommitStock".to_owned()), "{done:?}");
+    assert_eq!(done.len(), 4, "two steps and their compensations: {done:?}");
+}
+
+async fn a_pivot_that_comes_late_before_the_last_word_counts(engine: Engine) {
+    let Some(world) = World::start(engine).await else {
+        return;
+    };
+    world.register(&hasty_pivot()).await.expect("fine");
+    let gates = [(); 2].map(|()| Arc::new(Notify::new()));
+    let fates = [
+        Fate::Held(gates[0].clone()),
+        Fate::Status(Code::FailedPrecondition, "TOO_LATE"),
+        Fate::Held(gates[1].clone()),
+    ];
+    world.participant.will("CommitStock", fates);
+    let (id, order) = world.begin().await;
+    world.participant.called("CommitStock", 3).await;
+    gates[0].notify_one();
+    world.participant.answered("CommitStock", 2).await;
+    gates[1].notify_one();
+    world.until(&id, pb::SagaState::Completed).await;
+    let done = world.participant.effects(&order).await;
+    assert_eq!(
+        done,
+        [
+            "ReserveStock",
+            "AuthorizePayment",
+            "CommitStock",
+            "CapturePayment"
+        ]
+    );
+}
+
+async fn a_deadline_means_nothing_past_the_pivot(engine: Engine) {
+    let Some(world) = World::start(engine).await else {
+        return;
+    };
+    let short = DEFINITION.replace("steps:", "deadline: 1s\nsteps:");
+    let patient = short.replace("maxAttempts: 3", "maxAttempts: 100");
+    world.register(&patient).await.expect("fine");
+    world
+        .participant
+        .break_down("CapturePayment", Code::Unavailable);
+    let (id, order) = world.begin().await;
+    let begun = std::time::Instant::now();
+    until("the deadline is over", || async {
+        let calls = world.participant.calls("CapturePayment").len();
+        let over = begun.elapsed() > std::time::Duration::from_millis(1_200);
+        if over && calls > 1 {
+            Ok(())
+        } else {
+            Err(calls)
+        }
+    })
+    .await;
+    assert_eq!(world.saga(&id).await.state(), pb::SagaState::Running);
+    world.participant.heal("CapturePayment");
+    world.until(&id, pb::SagaState::Completed).await;
     assert_eq!(world.participant.effects(&order).await.len(), 4);
 }

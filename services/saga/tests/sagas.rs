@@ -39,6 +39,7 @@ on_both_engines!(
     a_duplicate_delivery_is_answered_with_the_first_reply,
     what_was_given_up_is_undone_too,
     an_orchestrator_that_dies_goes_on_after_its_restart,
+    a_saga_is_one_trace_also_across_restarts,
     an_orchestrator_with_an_old_epoch_changes_nothing,
     a_parked_saga_waits_for_its_operator,
     a_cancelled_saga_records_and_undoes_a_late_success,
@@ -254,6 +255,29 @@ async fn an_orchestrator_that_dies_goes_on_after_its_restart(engine: Engine) {
         saga.steps[1].attempts[0].end_time, None,
         "nobody knows how it ended"
     );
+}
+
+async fn a_saga_is_one_trace_also_across_restarts(engine: Engine) {
+    let Some(mut world) = World::start_with(engine, "1s").await else {
+        return;
+    };
+    world.register(DEFINITION).await.expect("fine");
+    let gate = Arc::new(Notify::new());
+    let held = ["ReserveStock", "CommitStock"];
+    for method in held {
+        world.participant.will(method, [Fate::Held(gate.clone())]);
+    }
+    let (id, order) = world.begin().await;
+    let (_, other) = world.begin().await;
+    for method in held {
+        world.participant.called(method, 1).await;
+        world.crash().await;
+    }
+    world.until(&id, pb::SagaState::Completed).await;
+    let traces = world.participant.traces(&order);
+    assert!(traces.len() >= 5, "{traces:?}");
+    assert!(traces.iter().all(|trace| *trace == traces[0]), "{traces:?}");
+    assert_ne!(world.participant.traces(&other)[0], traces[0]);
 }
 
 async fn an_orchestrator_with_an_old_epoch_changes_nothing(engine: Engine) {

@@ -1,13 +1,16 @@
 //! Another service as far as a test needs it: a real gRPC server that answers a few methods.
 
-use axum::{Router, body::Body, routing::post};
+use std::convert::Infallible;
+
+use axum::{Router, body::Body, response::IntoResponse, routing::post};
 use futures::stream;
-use http::{HeaderMap, HeaderValue, Response, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
 use prost_reflect::prost::{Message, bytes::Bytes};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Status, service::Routes, transport::Server};
+use tonic::{Status, server::NamedService, service::Routes, transport::Server};
+use tower::{Service, ServiceExt as _};
 
 /// Compressed flag and length in front of each gRPC message, in bytes.
 const PREFIX_BYTES: usize = 5;
@@ -86,6 +89,26 @@ impl NeighbourBuilder {
             }
         };
         self.methods = self.methods.fallback(handler);
+        self
+    }
+
+    /// Has a whole gRPC service beside its methods.
+    #[must_use]
+    pub fn serves<S>(mut self, service: S) -> Self
+    where
+        S: Service<Request<tonic::body::Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Response: IntoResponse,
+        S::Future: Send + 'static,
+    {
+        let path = format!("/{}/{{*method}}", S::NAME);
+        let service =
+            service.map_request(|request: Request<Body>| request.map(tonic::body::Body::new));
+        self.methods = self.methods.route_service(&path, service);
         self
     }
 

@@ -38,6 +38,12 @@ pub enum Sequel {
     },
     /// The participant said no: nothing was done.
     Refused,
+    /// The participant said no, but an earlier attempt under the same epoch may still act: it is called again at once
+    /// under a newer one.
+    Disputed {
+        /// When that was found.
+        at: Micros,
+    },
     /// Given up; whether it was done is unknown.
     GivenUp,
     /// Only an operator can bring it on.

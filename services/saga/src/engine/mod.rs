@@ -134,22 +134,32 @@ impl Engine {
     }
 
     fn lease_until(&self, now: Micros) -> Micros {
-        now.saturating_add(
-            Micros::try_from(self.shared.settings.lease.as_micros()).unwrap_or(Micros::MAX),
-        )
+        now.saturating_add(micros(self.shared.settings.lease))
     }
 
-    /// Who has a saga from now on, and when somebody has to look at it.
-    fn outlook(&self, saga: &Saga, now: Micros) -> Next {
+    /// Who has a saga from now on, and when somebody has to look at it. A lease that is there is only renewed when it is
+    /// time for that: most changes of a saga leave the columns alone that are indexed.
+    fn outlook(&self, saga: &Saga, now: Micros, lease_until: Option<Micros>) -> Next {
         if saga.state().is_final() || saga.state() == State::Parked {
             return Next {
                 owner: None,
                 due_at: None,
             };
         }
+        if saga.needs_new_epoch() {
+            // Whoever claims it raises the epoch.
+            return Next {
+                owner: None,
+                due_at: Some(now),
+            };
+        }
+        let lease = self.shared.settings.lease;
+        let young = self.lease_until(now) - micros(lease / drive::RENEWAL_SHARE);
         let held = Next {
             owner: Some(self.shared.owner),
-            due_at: Some(self.lease_until(now)),
+            due_at: lease_until
+                .filter(|until| *until > young)
+                .or_else(|| Some(self.lease_until(now))),
         };
         if saga.awaits_answers() {
             return held;
@@ -162,4 +172,8 @@ impl Engine {
             _ => held,
         }
     }
+}
+
+fn micros(time: Duration) -> Micros {
+    Micros::try_from(time.as_micros()).unwrap_or(Micros::MAX)
 }

@@ -8,21 +8,15 @@ use uuid::Uuid;
 
 use super::{Engine, fingerprint, read_input};
 use crate::{
-    domain::{Micros, saga},
+    domain::Micros,
     error::Error,
-    store::{
-        entity::saga::Model,
-        retention::{self, Ended},
-        sagas,
-    },
+    store::{entity::saga::Model, retention, sagas},
 };
 
-/// Time between two rounds over all sagas.
+/// Time between two rounds.
 const ROUND_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// Sagas that one unit of work changes: others are not held up.
-const MAX_BATCH: usize = 100;
-/// Sagas looked at with one read.
-const PAGE_ROWS: u64 = 1_000;
+const MAX_BATCH: u64 = 100;
 /// Pause after each unit of work, for everybody else.
 const BREATH: Duration = Duration::from_millis(20);
 
@@ -49,66 +43,57 @@ impl Engine {
         }
     }
 
-    /// Looks once at every saga that began long enough ago.
+    /// Removes and erases all that has been kept for long enough.
     async fn forget_round(&self) -> Result<(), Error> {
         let retention = self.shared.settings.retention;
         let now = clock::now_us();
-        let (erased, removed) = (ago(now, retention.data), ago(now, retention.saga));
-        // Ended sagas are not younger than they are old.
-        let bound = saga::first_id(erased.max(removed));
-        let mut after = None;
-        loop {
-            let read = self.shared.db.read();
-            let (ended, last) = retention::page(read, after, bound, PAGE_ROWS).await?;
-            let (gone, kept): (Vec<_>, Vec<_>) =
-                ended.into_iter().partition(|ended| ended.at < removed);
-            self.remove(gone).await?;
-            self.erase(
-                kept.into_iter()
-                    .filter(|ended| !ended.erased && ended.at < erased),
-            )
-            .await?;
-            let Some(last) = last else {
-                return Ok(());
-            };
-            after = Some(last);
-        }
-    }
-
-    async fn remove(&self, gone: Vec<Ended>) -> Result<(), Error> {
-        let ids: Vec<Uuid> = gone.into_iter().map(|ended| ended.id).collect();
-        for ids in ids.chunks(MAX_BATCH) {
-            self.shared
-                .db
-                .write(|tx| async move { retention::remove(&tx, ids).await })
-                .await?;
-            sleep(BREATH).await;
-        }
-        Ok(())
-    }
-
-    async fn erase(&self, kept: impl Iterator<Item = Ended>) -> Result<(), Error> {
-        let kept: Vec<_> = kept.map(|ended| ended.id).collect();
-        for ids in kept.chunks(MAX_BATCH) {
-            let mut sagas = Vec::with_capacity(ids.len());
-            for id in ids {
-                let Some(row) = sagas::find(self.shared.db.read(), *id).await? else {
-                    continue;
-                };
-                // One whose definition no longer compiles is forgotten, too; then no input counts as its own.
-                let fingerprint = self.fingerprint_of(&row).await.unwrap_or_default();
-                sagas.push((*id, fingerprint));
+        for erased in [true, false] {
+            loop {
+                let gone = self.ended(erased, ago(now, retention.saga)).await?;
+                if gone.is_empty() {
+                    break;
+                }
+                let gone = &gone;
+                self.shared
+                    .db
+                    .write(|tx| async move { retention::remove(&tx, gone).await })
+                    .await?;
+                sleep(BREATH).await;
             }
-            let sagas = &sagas;
-            self.shared
-                .db
-                .write(|tx| async move {
-                    retention::erase(&tx, sagas).await?;
-                    Ok::<_, StoreError>(())
-                })
-                .await?;
+        }
+        loop {
+            let ended = self.ended(false, ago(now, retention.data)).await?;
+            if ended.is_empty() {
+                return Ok(());
+            }
+            self.erase(&ended).await?;
             sleep(BREATH).await;
         }
+    }
+
+    async fn ended(&self, erased: bool, before: Micros) -> Result<Vec<Uuid>, Error> {
+        let read = self.shared.db.read();
+        Ok(retention::ended(read, erased, before, MAX_BATCH).await?)
+    }
+
+    async fn erase(&self, ids: &[Uuid]) -> Result<(), Error> {
+        let mut sagas = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(row) = sagas::find(self.shared.db.read(), *id).await? else {
+                continue;
+            };
+            // One whose definition no longer compiles is forgotten, too; then no input counts as its own.
+            let fingerprint = self.fingerprint_of(&row).await.unwrap_or_default();
+            sagas.push((*id, fingerprint));
+        }
+        let sagas = &sagas;
+        self.shared
+            .db
+            .write(|tx| async move {
+                retention::erase(&tx, sagas).await?;
+                Ok::<_, StoreError>(())
+            })
+            .await?;
         Ok(())
     }
 

@@ -232,7 +232,9 @@ fn state_of(action: &Run, compensation: &Run) -> pb::StepState {
         (Progress::Parked, _) | (_, Progress::Parked) => pb::StepState::Parked,
         (_, Progress::Idle) => pb::StepState::Waiting,
         (_, Progress::Awaiting { .. }) => pb::StepState::AwaitingSignal,
-        (_, Progress::Calling | Progress::Due { .. } | Progress::Fanned) => pb::StepState::Running,
+        (_, Progress::Calling | Progress::Due { .. } | Progress::Disputed | Progress::Fanned) => {
+            pb::StepState::Running
+        }
         (_, Progress::Done) => pb::StepState::Done,
         (_, Progress::Skipped) => pb::StepState::Skipped,
         (_, Progress::Refused | Progress::Unknown) => pb::StepState::Failed,

@@ -9,7 +9,10 @@ use super::{Rpc, convert};
 use crate::{
     domain::{Micros, saga::first_id},
     error::Error,
-    store::sagas::{self, Filter},
+    store::{
+        list::{self, Filter},
+        sagas::state_row,
+    },
 };
 
 pub(super) async fn handle(
@@ -31,14 +34,14 @@ pub(super) async fn handle(
         .map(|time| micros("createdAfter", time))
         .transpose()?;
     let filter = Filter {
-        state: convert::state(request.state()),
+        state: convert::state(request.state()).map(state_row),
         definition: Some(request.definition).filter(|name| !name.is_empty()),
         key: Some(request.key).filter(|key| !key.is_empty()),
         before: bound.into_iter().chain(page.after).min(),
         from: from.map(first_id),
         step: Some(request.step).filter(|step| !step.is_empty()),
     };
-    let mut rows = sagas::list(rpc.engine.db().read(), &filter, page.limit()).await?;
+    let mut rows = list::list(rpc.engine.db().read(), &filter, page.limit()).await?;
     let next_page_token = page.cut(&mut rows, |row| row.id);
     Ok(pb::ListSagasResponse {
         sagas: rows.iter().map(convert::saga).collect(),

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use sea_orm::DbBackend;
+
 /// Most rows of one statement.
 const MAX_ROWS: usize = 64;
 
@@ -16,14 +18,17 @@ pub(super) fn sizes(rows: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// `($1, $2), ($3, $4)` for 2 rows of 2 columns.
-pub(super) fn tuples(rows: usize, columns: usize) -> String {
+/// `($1, $2), ($3, $4)` for 2 rows of 2 columns; `(?, ?), (?, ?)` on SQLite, where each use of a name searches all names.
+pub(super) fn tuples(backend: DbBackend, rows: usize, columns: usize) -> String {
     let mut text = String::with_capacity(rows * columns * 5);
     for row in 0..rows {
         text.push_str(if row == 0 { "(" } else { ", (" });
         for column in 0..columns {
             let comma = if column == 0 { "" } else { ", " };
-            let _ = write!(text, "{comma}${}", row * columns + column + 1);
+            let _ = match backend {
+                DbBackend::Sqlite => write!(text, "{comma}?"),
+                _ => write!(text, "{comma}${}", row * columns + column + 1),
+            };
         }
         text.push(')');
     }
@@ -39,6 +44,7 @@ mod tests {
         assert_eq!(sizes(0).count(), 0);
         assert_eq!(sizes(7).collect::<Vec<_>>(), [4, 2, 1]);
         assert_eq!(sizes(131).collect::<Vec<_>>(), [64, 64, 2, 1]);
-        assert_eq!(tuples(2, 2), "($1, $2), ($3, $4)");
+        assert_eq!(tuples(DbBackend::Postgres, 2, 2), "($1, $2), ($3, $4)");
+        assert_eq!(tuples(DbBackend::Sqlite, 2, 2), "(?, ?), (?, ?)");
     }
 }

@@ -1,5 +1,7 @@
 //! Which sagas need somebody, and who has them: claims and leases.
 
+use std::collections::BTreeMap;
+
 use chassis::db::{Error, Tx};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -7,7 +9,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::entity::saga::{Column, Entity, Model, State};
+use super::{
+    entity::saga::{Column, Entity, Model, State},
+    list::RESTING,
+};
 use crate::domain::Micros;
 
 /// Up to `limit` sagas that are due by a time, longest first: nobody's whose work is due, and somebody's whose lease is over.
@@ -87,34 +92,55 @@ pub async fn renew(
     Ok(renewed.rows_affected == 1)
 }
 
-/// How many sagas have not ended, by definition and state, and when the first of each began.
+/// How many sagas have not ended, by definition and state, and when the first of each began. Counting a million that rest
+/// reads their index once.
 ///
 /// # Errors
 /// The database's own.
 pub async fn open(db: &impl ConnectionTrait) -> Result<Vec<Open>, Error> {
-    let rows: Vec<(String, State, i64, i64)> = Entity::find()
-        .select_only()
-        .column(Column::Definition)
-        .column(Column::State)
-        .column_as(Column::Id.count(), "sagas")
-        .column_as(Column::CreatedAtUs.min(), "oldest")
-        .filter(Column::State.is_in([State::Running, State::Compensating, State::Parked]))
-        // Says so in the words of the partial index.
-        .filter(Column::State.ne(State::Completed))
-        .group_by(Column::Definition)
-        .group_by(Column::State)
-        .into_tuple()
-        .all(db)
-        .await?;
-    let open = rows
-        .into_iter()
-        .map(|(definition, state, sagas, oldest)| Open {
+    let mut counts: BTreeMap<(String, &str), (State, i64)> = BTreeMap::new();
+    for those in [Expr::cust(RESTING), Column::Owner.is_not_null()] {
+        let rows: Vec<(String, State, i64)> = Entity::find()
+            .select_only()
+            .column(Column::Definition)
+            .column(Column::State)
+            .column_as(Column::Id.count(), "sagas")
+            .filter(those)
+            .group_by(Column::Definition)
+            .group_by(Column::State)
+            .into_tuple()
+            .all(db)
+            .await?;
+        for (definition, state, sagas) in rows {
+            let name = match state {
+                State::Running => "running",
+                State::Compensating => "compensating",
+                _ => "parked",
+            };
+            let count = counts.entry((definition, name)).or_insert((state, 0));
+            count.1 += sagas;
+        }
+    }
+    let mut open = Vec::with_capacity(counts.len());
+    for ((definition, _), (state, sagas)) in counts {
+        let oldest: Option<i64> = Entity::find()
+            .select_only()
+            .column(Column::CreatedAtUs)
+            .filter(Column::Definition.eq(&definition))
+            .filter(Column::State.eq(state))
+            .order_by_asc(Column::Id)
+            .into_tuple()
+            .one(db)
+            .await?;
+        // None: it ended in between.
+        open.extend(oldest.map(|oldest| Open {
             definition,
             state,
             sagas,
             oldest,
-        });
-    Ok(open.collect())
+        }));
+    }
+    Ok(open)
 }
 
 /// The sagas of a definition that are in a state.

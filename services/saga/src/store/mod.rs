@@ -4,6 +4,7 @@ mod chunks;
 pub mod definitions;
 pub mod due;
 pub mod entity;
+pub mod list;
 pub mod log;
 pub mod migrations;
 pub mod records;

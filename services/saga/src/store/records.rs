@@ -47,7 +47,7 @@ pub async fn insert(tx: &Tx, rows: Vec<&Model>) -> Result<(), Error> {
     let backend = tx.get_database_backend();
     let mut rows = rows.into_iter();
     for size in chunks::sizes(rows.len()) {
-        let tuples = chunks::tuples(size, 16);
+        let tuples = chunks::tuples(backend, size, 16);
         let sql = format!("INSERT INTO saga_log ({COLUMNS}) VALUES {tuples}");
         let values = rows.by_ref().take(size).flat_map(values);
         tx.execute_raw(Statement::from_sql_and_values(backend, sql, values))
@@ -128,6 +128,11 @@ fn row(writing: Writing, number: i32, definition: &Definition, transition: &Tran
         } => {
             let kind = match sequel {
                 Sequel::Again { at } => {
+                    row.due_at_us = Some(*at);
+                    Kind::FailedAgain
+                }
+                // Whoever reads it has a newer epoch.
+                Sequel::Disputed { at } => {
                     row.due_at_us = Some(*at);
                     Kind::FailedAgain
                 }

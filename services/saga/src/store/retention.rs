@@ -9,57 +9,32 @@ use uuid::Uuid;
 
 use super::entity::{
     record::{Column as LogColumn, Entity as Log},
-    saga::{Column, Entity, State},
+    saga::{Column, Entity},
 };
 use crate::domain::Micros;
 
-/// A saga that has ended.
-#[derive(Clone, Debug)]
-pub struct Ended {
-    /// The saga.
-    pub id: Uuid,
-    /// When it ended, or was last changed.
-    pub at: Micros,
-    /// Whether its input and replies are forgotten already.
-    pub erased: bool,
-}
+/// In the words of the index `sagas_ended`.
+const ENDED: &str = "state IN ('completed', 'compensated')";
 
-/// Up to `limit` sagas behind `after` that began before a time, oldest first: where each stands as far as it has ended,
-/// and the last id that was looked at.
+/// Up to `limit` sagas that ended before a time, longest ago first: of those whose input and replies are forgotten, or of
+/// the others.
 ///
 /// # Errors
 /// The database's own.
-pub async fn page(
+pub async fn ended(
     db: &impl ConnectionTrait,
-    after: Option<Uuid>,
-    before: Uuid,
+    erased: bool,
+    before: Micros,
     limit: u64,
-) -> Result<(Vec<Ended>, Option<Uuid>), Error> {
-    let mut query = Entity::find()
+) -> Result<Vec<Uuid>, Error> {
+    let query = Entity::find()
         .select_only()
-        .columns([
-            Column::Id,
-            Column::State,
-            Column::UpdatedAtUs,
-            Column::Erased,
-        ])
-        .filter(Column::Id.lt(before));
-    if let Some(after) = after {
-        query = query.filter(Column::Id.gt(after));
-    }
-    let rows: Vec<(Uuid, State, i64, bool)> = query
-        .order_by_asc(Column::Id)
-        .limit(limit)
-        .into_tuple()
-        .all(db)
-        .await?;
-    let last = rows.last().map(|row| row.0);
-    let ended = rows
-        .into_iter()
-        .filter(|(_, state, ..)| matches!(state, State::Completed | State::Compensated))
-        .map(|(id, _, at, erased)| Ended { id, at, erased })
-        .collect();
-    Ok((ended, last))
+        .column(Column::Id)
+        .filter(Expr::cust(ENDED))
+        .filter(Column::Erased.eq(erased))
+        .filter(Column::UpdatedAtUs.lt(before))
+        .order_by_asc(Column::UpdatedAtUs);
+    Ok(query.limit(limit).into_tuple().all(db).await?)
 }
 
 /// Removes sagas and their logs.

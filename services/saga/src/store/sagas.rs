@@ -7,8 +7,8 @@ use chassis::{
     outbox::{self, Envelope},
 };
 use sea_orm::{
-    ActiveEnum as _, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Statement, Value, sea_query::LikeExpr,
+    ActiveEnum as _, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect,
+    Statement, Value,
 };
 use uuid::Uuid;
 
@@ -201,12 +201,13 @@ async fn insert(tx: &Tx, changes: &[&Change], stored: &mut HashSet<Uuid>) -> Res
     const COLUMNS: &str = "id, definition, version, key, state, epoch, owner, due_at_us, input, erased, records, \
                            current_steps, failure_step, failure_code, failure_reason, failure_message, traceparent, \
                            request_id, created_at_us, updated_at_us";
+    let backend = tx.get_database_backend();
     let mut changes = changes.iter();
     for size in chunks::sizes(changes.len()) {
         // Not a caught error: PostgreSQL would give up the whole unit of work.
         let sql = format!(
             "INSERT INTO sagas ({COLUMNS}) VALUES {} ON CONFLICT (key, definition) DO NOTHING RETURNING id",
-            chunks::tuples(size, 20)
+            chunks::tuples(backend, size, 20)
         );
         let values = changes.by_ref().take(size).flat_map(|change| {
             let row = change.row.clone();
@@ -241,6 +242,7 @@ async fn insert(tx: &Tx, changes: &[&Change], stored: &mut HashSet<Uuid>) -> Res
 async fn update(tx: &Tx, changes: &[&Change], stored: &mut HashSet<Uuid>) -> Result<(), Error> {
     const COLUMNS: &str = "id, epoch, records, new_epoch, new_records, state, owner, due_at_us, current_steps, \
                            failure_step, failure_code, failure_reason, failure_message, updated_at_us";
+    let backend = tx.get_database_backend();
     let mut changes = changes.iter();
     for size in chunks::sizes(changes.len()) {
         let sql = format!(
@@ -252,7 +254,7 @@ async fn update(tx: &Tx, changes: &[&Change], stored: &mut HashSet<Uuid>) -> Res
              updated_at_us = next.updated_at_us FROM next \
              WHERE sagas.id = next.id AND sagas.epoch = next.epoch AND sagas.records = next.records \
              RETURNING sagas.id",
-            chunks::tuples(size, 14)
+            chunks::tuples(backend, size, 14)
         );
         let values = changes.by_ref().take(size).flat_map(|change| {
             let row = change.row.clone();
@@ -337,61 +339,6 @@ pub async fn find_by_key(
         .filter(Column::Definition.eq(definition))
         .filter(Column::Key.eq(key));
     Ok(query.one(db).await?)
-}
-
-/// Which sagas to list; empty fields admit all.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// By definition.
-    pub definition: Option<String>,
-    /// By state.
-    pub state: Option<State>,
-    /// By key.
-    pub key: Option<String>,
-    /// Older than this one.
-    pub before: Option<Uuid>,
-    /// Not older than this one.
-    pub from: Option<Uuid>,
-    /// Standing at this step.
-    pub step: Option<String>,
-}
-
-/// Up to `limit` sagas, newest first.
-///
-/// # Errors
-/// The database's own.
-pub async fn list(
-    db: &impl ConnectionTrait,
-    filter: &Filter,
-    limit: u64,
-) -> Result<Vec<Model>, Error> {
-    let mut query = Entity::find();
-    if let Some(definition) = &filter.definition {
-        query = query.filter(Column::Definition.eq(definition));
-    }
-    if let Some(state) = filter.state {
-        query = query.filter(Column::State.eq(state_row(state)));
-        if state != State::Completed {
-            // Says so in the words of the partial index.
-            query = query.filter(Column::State.ne(Row::Completed));
-        }
-    }
-    if let Some(key) = &filter.key {
-        query = query.filter(Column::Key.eq(key));
-    }
-    if let Some(before) = filter.before {
-        query = query.filter(Column::Id.lt(before));
-    }
-    if let Some(from) = filter.from {
-        query = query.filter(Column::Id.gte(from));
-    }
-    if let Some(step) = &filter.step {
-        let named = LikeExpr::new(format!("%,{},%", step.replace('_', r"\_"))).escape('\\');
-        query = query
-            .filter(Column::CurrentSteps.like(named))
-            .filter(Column::State.ne(Row::Completed));
-    }
-    Ok(query.order_by_desc(Column::Id).limit(limit).all(db).await?)
 }
 
 /// A state as its row says it.

@@ -68,6 +68,7 @@ struct Bench {
     log: Vec<Transition>,
     orders: Vec<Order>,
     now: Micros,
+    epoch: i64,
 }
 
 impl Bench {
@@ -77,6 +78,7 @@ impl Bench {
             log: Vec::new(),
             orders: Vec::new(),
             now: START,
+            epoch: 1,
         };
         bench.advance();
         bench
@@ -142,14 +144,18 @@ impl Bench {
     }
 
     fn sleep(&mut self) {
+        if self.saga.needs_new_epoch() {
+            self.crash();
+        }
         if let Some(at) = self.saga.wake_at() {
             self.now = self.now.max(at);
             self.advance();
         }
     }
 
-    /// The same saga as another orchestrator finds it.
+    /// The same saga as another orchestrator finds it, under a newer epoch.
     fn crash(&mut self) {
+        self.epoch += 1;
         let mut saga = fresh(self.saga.definition());
         saga.replay(&self.log).expect("its own log");
         self.saga = saga;
@@ -351,6 +357,70 @@ fn a_refused_pivot_turns_back_and_an_unknown_one_does_not() {
         Err(Refused::PastPivot),
         "it may have been done"
     );
+}
+
+#[test]
+fn a_pivot_that_is_refused_after_an_unknown_attempt_is_asked_again_under_a_newer_epoch() {
+    for attempts in [2, 3] {
+        let mut bench = Bench::start(&with_pivot(attempts));
+        bench.ok("a");
+        bench.answer("p", Err("DEADLINE_EXCEEDED"));
+        bench.sleep();
+        bench.answer("p", Err("FAILED_PRECONDITION"));
+        assert_eq!(
+            bench.saga.state(),
+            State::Running,
+            "the first may still act"
+        );
+        assert!(bench.saga.needs_new_epoch() && bench.calls().is_empty());
+        assert_eq!(
+            bench.saga.cancel("x".into(), "y".into()),
+            Err(Refused::PastPivot),
+            "it may be done any moment"
+        );
+        bench.crash();
+        assert_eq!(bench.calls(), ["p"], "whatever its policy says");
+        bench.answer("p", Err("FAILED_PRECONDITION"));
+        assert_eq!(
+            bench.calls(),
+            ["-a"],
+            "older attempts are refused from now on"
+        );
+    }
+}
+
+#[test]
+fn a_pivot_in_doubt_that_is_done_after_all_goes_forward() {
+    let mut bench = Bench::start(&with_pivot(3));
+    bench.ok("a");
+    bench.answer("p", Err("UNAVAILABLE"));
+    bench.sleep();
+    bench.answer("p", Err("NOT_FOUND"));
+    bench.crash();
+    // Its outcome is unknown once more.
+    bench.answer("p", Err("UNAVAILABLE"));
+    assert_eq!(bench.saga.state(), State::Parked, "its policy is used up");
+    bench.crash();
+    let transitions = bench
+        .saga
+        .retry("operator".into(), "reachable again".into())
+        .expect("parked");
+    bench.log.extend(transitions);
+    bench.advance();
+    bench.ok("p");
+    assert_eq!(bench.calls(), ["x", "y"]);
+}
+
+#[test]
+fn a_pivot_that_can_be_undone_needs_no_newer_epoch() {
+    let steps: [(&str, &[&str], bool, bool); 2] =
+        [("a", &[], true, false), ("p", &["a"], true, true)];
+    let mut bench = Bench::start(&definition(&steps, 3));
+    bench.ok("a");
+    bench.answer("p", Err("UNAVAILABLE"));
+    bench.sleep();
+    bench.answer("p", Err("NOT_FOUND"));
+    assert_eq!(bench.calls(), ["-p"], "which leaves a mark");
 }
 
 #[test]

@@ -29,6 +29,8 @@ enum Fate {
     Lost,
     /// Never arrives.
     Unavailable,
+    /// Nobody waits for it any more when it arrives.
+    Late,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +41,8 @@ enum Event {
     Crash,
     Cancel,
     Retry,
+    /// One of the late calls.
+    Arrive(usize),
 }
 
 /// A participant with the chassis' barrier: the model of what was done.
@@ -49,9 +53,30 @@ struct World {
     /// Compensated before it was done: never done after.
     barred: BTreeSet<Unit>,
     effects: HashMap<(Unit, bool), u32>,
+    /// The newest epoch that arrived.
+    epoch: i64,
+    /// Calls that are still on their way.
+    late: Vec<(Unit, Operation, i64)>,
 }
 
 impl World {
+    /// What was on its way arrives, and is refused where its epoch is over.
+    fn arrive(&mut self, late: usize) {
+        if self.late.is_empty() {
+            return;
+        }
+        let (unit, operation, epoch) = self.late.swap_remove(late % self.late.len());
+        if epoch < self.epoch {
+            return;
+        }
+        match operation {
+            Operation::Action => {
+                self.act(unit);
+            }
+            Operation::Compensation => self.undo(unit),
+        }
+    }
+
     /// Whether it is answered with success.
     fn act(&mut self, step: Unit) -> bool {
         if self.done.contains(&step) {
@@ -79,7 +104,7 @@ impl World {
 }
 
 fn fate() -> impl Strategy<Value = Fate> {
-    prop_oneof![6 => Just(Fate::Done), 1 => Just(Fate::Refused), 1 => Just(Fate::Lost), 1 => Just(Fate::Unavailable)]
+    prop_oneof![6 => Just(Fate::Done), 1 => Just(Fate::Refused), 1 => Just(Fate::Lost), 1 => Just(Fate::Unavailable), 1 => Just(Fate::Late)]
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -89,6 +114,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(Event::Crash),
         1 => Just(Event::Cancel),
         2 => Just(Event::Retry),
+        1 => (0..8_usize).prop_map(Event::Arrive),
     ]
 }
 
@@ -190,6 +216,12 @@ fn answer(bench: &mut Bench, world: &mut World, call: usize, fate: Fate) {
     let arrives = matches!(fate, Fate::Done | Fate::Lost);
     let action = order.operation == Operation::Action;
     let unit = unit(&order);
+    if arrives || matches!(fate, Fate::Refused) {
+        world.epoch = world.epoch.max(bench.epoch);
+    }
+    if matches!(fate, Fate::Late) {
+        world.late.push((unit, order.operation, bench.epoch));
+    }
     let accepted = match (arrives, action) {
         (true, true) => world.act(unit),
         (true, false) => {
@@ -219,7 +251,12 @@ fn step(bench: &mut Bench, world: &mut World, event: Event) {
                 bench.advance();
             }
         }
+        Event::Arrive(late) => world.arrive(late),
         Event::Retry => {
+            if bench.saga.state() == State::Parked {
+                // Whoever goes on with it has claimed it.
+                bench.crash();
+            }
             if let Ok(transitions) = bench.saga.retry("operator".into(), "why".into()) {
                 bench.log.extend(transitions);
                 bench.advance();
@@ -280,7 +317,8 @@ fn check(bench: &Bench, graph: &Graph) {
             "turned back past the pivot"
         );
     }
-    let idle = bench.orders.is_empty() && bench.saga.wake_at().is_none();
+    let idle =
+        bench.orders.is_empty() && bench.saga.wake_at().is_none() && !bench.saga.needs_new_epoch();
     assert!(
         !idle || bench.saga.state().is_final() || bench.saga.state() == State::Parked,
         "stuck"
@@ -310,6 +348,9 @@ proptest! {
                 _ => step(&mut bench, &mut world, Event::Answer(0, Fate::Done)),
             }
             check(&bench, &graph);
+        }
+        while !world.late.is_empty() {
+            world.arrive(0);
         }
         prop_assert!(world.effects.values().all(|times| *times == 1), "{:?}", world.effects);
         match bench.saga.state() {

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 pub(crate) use participant::{Fate, Participant, Verdict, Visit, Watcher};
 pub(crate) use proxy::Proxy;
-pub(crate) use trap::{Armed, PHASES, Phase, Writes};
+pub(crate) use trap::{Armed, PHASES, Phase, Writes, lock_out};
 
 /// reserve -> authorize -> commit (the pivot) -> capture; quick to give up.
 pub(crate) const DEFINITION: &str = "

@@ -11,7 +11,7 @@ use std::{
 
 use alone::{Answer, Neighbour, wait::until};
 use chassis::{
-    Call, Caller, SagaOperation, SagaStep,
+    Call, Caller, Classify, SagaOperation, SagaStep,
     call::{SAGA_EPOCH, SAGA_ID, SAGA_OPERATION, SAGA_STEP},
     db::{Db, Error},
     status,
@@ -32,8 +32,10 @@ use tonic::{Code, Status, async_trait, codegen::http::HeaderMap};
 /// What becomes of one call.
 #[derive(Clone, Debug)]
 pub(crate) enum Fate {
-    /// Refused with this status.
+    /// Refused with this status, before its unit of work begins.
     Status(Code, &'static str),
+    /// Refused for this reason by its unit of work, behind the barrier.
+    Refused(&'static str),
     /// Done, but the answer is lost.
     Lost,
     /// Done, and answered twice.
@@ -86,6 +88,8 @@ struct Shared {
     _file: DatabaseUrl,
     fates: Mutex<HashMap<&'static str, VecDeque<Fate>>>,
     calls: Mutex<Vec<(String, i64)>>,
+    /// Trace ids of the calls for each order, as they came.
+    traces: Mutex<HashMap<String, Vec<String>>>,
     /// Methods and the reasons of their refusals, empty where there was none, once what they asked for is decided.
     answers: Mutex<Vec<(String, String)>>,
     /// By order.
@@ -103,6 +107,7 @@ struct Asked {
     method: String,
     step: SagaStep,
     order: String,
+    trace: String,
     /// What the ledger tells of it.
     effect: String,
 }
@@ -116,6 +121,7 @@ impl Participant {
             _file: file,
             fates: Mutex::default(),
             calls: Mutex::default(),
+            traces: Mutex::default(),
             answers: Mutex::default(),
             watchers: Mutex::default(),
             visits: Mutex::default(),
@@ -171,6 +177,12 @@ impl Participant {
             .filter(|(called, _)| called == method)
             .map(|(_, epoch)| *epoch)
             .collect()
+    }
+
+    /// The trace id of each call for an order, as they came.
+    pub(crate) fn traces(&self, order: &str) -> Vec<String> {
+        let traces = lock(&self.shared.traces);
+        traces.get(order).cloned().unwrap_or_default()
     }
 
     /// Waits until a method was called this often.
@@ -253,6 +265,10 @@ impl Shared {
 
     async fn serve(&self, asked: Asked) -> Answer {
         lock(&self.calls).push((asked.method.clone(), asked.step.epoch));
+        lock(&self.traces)
+            .entry(asked.order.clone())
+            .or_default()
+            .push(asked.trace.clone());
         let visit = self.visit(&asked);
         let watcher = lock(&self.watchers).get(&asked.order).cloned();
         if let Some(watcher) = &watcher {
@@ -273,6 +289,7 @@ impl Shared {
                 gate.notified().await;
                 self.work(&asked).await
             }
+            Some(Fate::Refused(rule)) => self.refuse(&asked, rule).await,
             Some(Fate::Lost | Fate::Twice) | None => self.work(&asked).await,
         };
         if let Ok(reply) = &result {
@@ -323,20 +340,21 @@ impl Shared {
         reply.encode_to_vec().into()
     }
 
+    /// Says no behind the barrier.
+    async fn refuse(&self, asked: &Asked, rule: &'static str) -> Result<Bytes, Status> {
+        let (call, unit) = (asked.call(), |_| async { Err::<(), _>(No::Rule(rule)) });
+        let refused = self.ledger.once(&call, &(), unit).await;
+        refused
+            .map(|()| Bytes::new())
+            .map_err(|no| status::from_error(&no))
+    }
+
     async fn once<R: Message + Default + Clone>(
         &self,
         asked: &Asked,
         reply: R,
     ) -> Result<Bytes, Status> {
-        let call = Call {
-            caller: Caller::Service {
-                name: "saga".into(),
-            },
-            method: "/test/Test",
-            idempotency_key: None,
-            prefer_wait: None,
-            saga: Some(asked.step.clone()),
-        };
+        let call = asked.call();
         let reply = &reply;
         let unit = |tx: chassis::db::Tx| async move {
             let sql = "INSERT INTO effects (order_id, effect, label) VALUES ($1, $2, $3)";
@@ -370,8 +388,21 @@ impl Asked {
         Self {
             method: method.to_owned(),
             step: saga_step(metadata),
+            trace: trace_id(metadata),
             order: order.as_str().expect("a text").to_owned(),
             effect,
+        }
+    }
+
+    fn call(&self) -> Call {
+        Call {
+            caller: Caller::Service {
+                name: "saga".into(),
+            },
+            method: "/test/Test",
+            idempotency_key: None,
+            prefer_wait: None,
+            saga: Some(self.step.clone()),
         }
     }
 
@@ -396,6 +427,13 @@ fn refused(code: Code, reason: &str) -> Answer {
     )))
 }
 
+/// The second part of a W3C `traceparent`.
+fn trace_id(metadata: &HeaderMap) -> String {
+    let parent = metadata.get("traceparent").expect("every call has one");
+    let parent = parent.to_str().expect("ASCII");
+    parent.split('-').nth(1).expect("a trace id").to_owned()
+}
+
 fn saga_step(metadata: &HeaderMap) -> SagaStep {
     let text = |key: &str| {
         let value = metadata.get(key).expect(key);
@@ -410,6 +448,31 @@ fn saga_step(metadata: &HeaderMap) -> SagaStep {
             other => panic!("{other}"),
         },
         epoch: text(SAGA_EPOCH).parse().expect("a number"),
+    }
+}
+
+/// Why a unit of work does nothing.
+#[derive(Debug, thiserror::Error)]
+enum No {
+    #[error("as the test says")]
+    Rule(&'static str),
+    #[error(transparent)]
+    Ledger(#[from] Error),
+}
+
+impl Classify for No {
+    fn code(&self) -> Code {
+        match self {
+            Self::Rule(_) => Code::FailedPrecondition,
+            Self::Ledger(error) => error.code(),
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Rule(rule) => rule,
+            Self::Ledger(error) => error.reason(),
+        }
     }
 }
 

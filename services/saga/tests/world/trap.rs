@@ -98,19 +98,7 @@ impl Writes {
         match self {
             Self::Postgres(proxy) => proxy.arm(armed),
             Self::Sqlite(file) if armed.phase == Phase::Unwritten => {
-                let immediate = TransactionOptions {
-                    sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-                    ..Default::default()
-                };
-                let lock = file
-                    .begin_with_options(immediate)
-                    .await
-                    .expect("the lock is free in a moment");
-                tokio::spawn(async move {
-                    tokio::time::sleep(HELD_FOR).await;
-                    armed.kill();
-                    lock.rollback().await.expect("the lock is given back");
-                });
+                lock_out(file, armed, HELD_FOR).await;
             }
             Self::Sqlite(file) => {
                 let (before, file) = (records(file).await, file.clone());
@@ -123,6 +111,23 @@ impl Writes {
             }
         }
     }
+}
+
+/// From now on an orchestrator over this SQLite file writes nothing, and after this time it dies.
+pub(crate) async fn lock_out(file: &DatabaseConnection, armed: Armed, held_for: Duration) {
+    let immediate = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..Default::default()
+    };
+    let lock = file
+        .begin_with_options(immediate)
+        .await
+        .expect("the lock is free in a moment");
+    tokio::spawn(async move {
+        tokio::time::sleep(held_for).await;
+        armed.kill();
+        lock.rollback().await.expect("the lock is given back");
+    });
 }
 
 /// Grows with every durable write of a saga, and with every claim.

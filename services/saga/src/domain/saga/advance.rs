@@ -61,6 +61,12 @@ impl Saga {
         waits.flatten().chain(self.deadline_at()).min()
     }
 
+    /// Whether it goes on under a newer epoch only.
+    pub fn needs_new_epoch(&self) -> bool {
+        self.units()
+            .any(|unit| unit.action.progress == Progress::Disputed)
+    }
+
     /// Whether a call is under way.
     pub fn awaits_answers(&self) -> bool {
         let calling = |run: &Run| run.progress == Progress::Calling;
@@ -99,9 +105,11 @@ impl Saga {
                 Progress::Done | Progress::Skipped => false,
                 Progress::Calling => undoable,
                 Progress::Idle | Progress::Refused | Progress::Awaiting { .. } => true,
-                Progress::Due { .. } | Progress::Unknown | Progress::Parked | Progress::Fanned => {
-                    undoable || !unit.action.doubtful
-                }
+                Progress::Due { .. }
+                | Progress::Disputed
+                | Progress::Unknown
+                | Progress::Parked
+                | Progress::Fanned => undoable || !unit.action.doubtful,
             })
     }
 

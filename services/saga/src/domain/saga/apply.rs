@@ -55,9 +55,11 @@ impl Saga {
             } => {
                 let run = self.run(*step, *item, *operation)?;
                 run.doubtful |= doubtful;
+                run.stray |= doubtful;
                 run.failure = Some(failure.clone());
                 run.progress = match sequel {
                     Sequel::Again { at } => Progress::Due { at: *at },
+                    Sequel::Disputed { .. } => Progress::Disputed,
                     Sequel::Refused => Progress::Refused,
                     Sequel::GivenUp => Progress::Unknown,
                     Sequel::Parked => Progress::Parked,

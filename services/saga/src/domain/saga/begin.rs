@@ -191,7 +191,12 @@ impl Saga {
         (code, reason, message): (&str, &str, String),
     ) -> Transition {
         let definition = &self.definition.steps[step];
-        let forward = operation == Operation::Action && !definition.past_pivot;
+        let run = self.unit(step, item, operation);
+        // A pivot that may have been done cannot be taken for one that was not.
+        let is_open = self.definition.pivot == Some(step)
+            && definition.compensation.is_none()
+            && run.is_some_and(|run| run.doubtful);
+        let forward = operation == Operation::Action && !definition.past_pivot && !is_open;
         Transition::Failed {
             step,
             item,

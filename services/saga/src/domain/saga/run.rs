@@ -15,6 +15,8 @@ pub enum Progress {
         /// When.
         at: Micros,
     },
+    /// Refused, but an earlier attempt under the same epoch may still act: to be called again under a newer one.
+    Disputed,
     /// Its signal is awaited.
     Awaiting {
         /// How long.
@@ -37,7 +39,7 @@ pub enum Progress {
 impl Progress {
     /// A call is under way or will be: nobody has to do anything for it to go on.
     pub fn is_at_work(self) -> bool {
-        matches!(self, Self::Calling | Self::Due { .. })
+        matches!(self, Self::Calling | Self::Due { .. } | Self::Disputed)
     }
 
     /// Done or left out.
@@ -59,6 +61,9 @@ pub struct Run {
     pub since: Option<Micros>,
     /// The participant may have done it although no success came back.
     pub doubtful: bool,
+    /// An attempt under the present epoch may still act although nobody awaits it any more. Participants refuse those
+    /// of older epochs.
+    pub stray: bool,
     /// Of the last failed attempt.
     pub failure: Option<Failure>,
 }
@@ -68,14 +73,16 @@ impl Run {
         if self.progress == Progress::Calling {
             self.uncounted += 1;
             self.doubtful = true;
+            self.stray = true;
         }
         self.attempts = attempt;
         self.since.get_or_insert(at);
         self.progress = Progress::Calling;
     }
 
-    /// The one who awaited the outcome is gone.
+    /// The one who awaited the outcome is gone, and its epoch is over.
     pub(super) fn interrupt(&mut self, turned_back: bool) {
+        self.stray = false;
         if self.progress == Progress::Calling {
             self.doubtful = true;
             if turned_back {
@@ -91,7 +98,10 @@ impl Run {
     pub(super) fn abandon(&mut self) {
         if matches!(
             self.progress,
-            Progress::Due { .. } | Progress::Parked | Progress::Awaiting { .. }
+            Progress::Due { .. }
+                | Progress::Disputed
+                | Progress::Parked
+                | Progress::Awaiting { .. }
         ) {
             self.progress = if self.doubtful {
                 Progress::Unknown

@@ -109,19 +109,24 @@ impl Saga {
             };
         }
         let undoable = forward && !definition.past_pivot;
+        let run = self.unit(step, item, operation);
+        // What was done of it could not be undone: it must be known before anything else is.
+        let decides =
+            self.definition.pivot == Some(step) && forward && definition.compensation.is_none();
         match class {
             Class::Stop => Sequel::Parked,
+            // Participants refuse attempts of an older epoch than one they saw; then this answer is the last word.
+            Class::Refused if decides && run.is_some_and(|run| run.stray) => {
+                Sequel::Disputed { at: now }
+            }
             Class::Refused if undoable => Sequel::Refused,
             Class::Refused => Sequel::Parked,
             Class::Transient => {
                 let retry = call.as_ref().map(|call| call.retry).unwrap_or_default();
-                let run = self.unit(step, item, operation);
                 if let Some(at) = run.and_then(|run| again(&retry, run, now, chance)) {
                     return Sequel::Again { at };
                 }
-                // Whether a pivot was done must be known before anything is undone.
-                let is_pivot = self.definition.pivot == Some(step);
-                if undoable && !(is_pivot && definition.compensation.is_none()) {
+                if undoable && !decides {
                     Sequel::GivenUp
                 } else {
                     Sequel::Parked

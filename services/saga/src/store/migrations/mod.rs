@@ -5,6 +5,7 @@ use sea_orm_migration::prelude::*;
 mod m0001_sagas;
 mod m0002_fan_out;
 mod m0003_descriptors;
+mod m0004_questions;
 
 /// Every step, oldest first.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_sagas::Migration),
             Box::new(m0002_fan_out::Migration),
             Box::new(m0003_descriptors::Migration),
+            Box::new(m0004_questions::Migration),
         ]
     }
 }
