@@ -36,6 +36,14 @@ pub enum Caller {
         /// Its logical name.
         name: String,
     },
+    /// A system outside of the mesh. It reaches a handler only where the contract names one of its scopes: elsewhere it is
+    /// nobody.
+    Client {
+        /// The id that it was given.
+        id: String,
+        /// What its token may be used for, e.g. `orders:read`.
+        scopes: Vec<String>,
+    },
 }
 
 impl Caller {
@@ -52,9 +60,11 @@ impl Caller {
         matches!(self, Self::User { roles, .. } if roles.iter().any(|held| held == role))
     }
 
-    /// Whether the caller may see everybody's objects: support, admins and services.
+    /// Whether the caller may see everybody's objects: support, admins, services, and clients, whose scopes are about all.
     pub fn sees_all(&self) -> bool {
-        matches!(self, Self::Service { .. }) || self.has_role("support") || self.has_role("admin")
+        matches!(self, Self::Service { .. } | Self::Client { .. })
+            || self.has_role("support")
+            || self.has_role("admin")
     }
 
     /// Whose objects a list for this caller is confined to; `None` where it [may see everybody's](Self::sees_all).
@@ -63,12 +73,13 @@ impl Caller {
         (!self.sees_all()).then(|| self.user_id().unwrap_or(Uuid::nil()))
     }
 
-    /// A name for logs and audit rows: `user:<id>`, `service:<name>` or `anonymous`.
+    /// A name for logs and audit rows: `user:<id>`, `service:<name>`, `client:<id>` or `anonymous`.
     pub fn label(&self) -> String {
         match self {
             Self::Anonymous => "anonymous".to_owned(),
             Self::User { id, .. } => format!("user:{id}"),
             Self::Service { name } => format!("service:{name}"),
+            Self::Client { id, .. } => format!("client:{id}"),
         }
     }
 }

@@ -85,6 +85,10 @@ pub struct Common {
     #[arg(long, env = "TOKEN_ISSUER", default_value = "caravan")]
     pub token_issuer: String,
 
+    /// Other issuers whose access tokens count (docs/security.md): a JSON list. Unset: none.
+    #[arg(long, env = "OUTSIDE_ISSUERS_FILE")]
+    pub outside_issuers_file: Option<PathBuf>,
+
     /// Who may connect, and how.
     #[command(flatten)]
     pub transport: Transport,

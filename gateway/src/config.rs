@@ -78,6 +78,10 @@ pub struct Config {
     #[arg(long, env = "TOKEN_ISSUER", default_value = "caravan")]
     pub token_issuer: String,
 
+    /// Other issuers whose access tokens count (docs/security.md): a JSON list. Unset: none.
+    #[arg(long, env = "OUTSIDE_ISSUERS_FILE", value_name = "FILE")]
+    pub outside_issuers_file: Option<PathBuf>,
+
     /// Logs, traces and metrics.
     #[command(flatten)]
     pub telemetry: Telemetry,

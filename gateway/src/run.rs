@@ -12,7 +12,13 @@ use std::{
 };
 
 use anyhow::Context as _;
-use chassis::{admin, auth::Verifier, drain_on_signal, readiness::Readiness, telemetry};
+use chassis::{
+    admin,
+    auth::{OutsideIssuer, Verifier},
+    drain_on_signal,
+    readiness::Readiness,
+    telemetry,
+};
 use clap::Parser as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -89,7 +95,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     // This thread calls upstreams too, to ask for keys: over connections that no worker waits for.
     worker::become_worker(workers);
     let directory = Directory::new(&config.targets, &config.upstreams, workers + 1);
-    let verifier = verifier(&config, &directory);
+    let verifier = verifier(&config, &directory)?;
     let policies = Arc::new(Policies::new(settings, verifier.clone()));
     if let Some(verifier) = verifier {
         let drain = drain.clone();
@@ -181,15 +187,14 @@ async fn contract(
 }
 
 /// Checks tokens by the keys of the identity service, where it is known by its name: whatever answers at the default
-/// upstream is no authority.
-fn verifier(config: &Config, directory: &Directory) -> Option<Verifier> {
-    let service = contracts::DESCRIPTOR_POOL.get_service_by_name(IDENTITY)?;
-    let upstream = directory.find(&service, None)?;
-    if upstream.name() == Directory::DEFAULT {
-        return None;
-    }
-    Some(Verifier::new(
-        &config.token_issuer,
-        UpstreamKeys::new(upstream),
-    ))
+/// upstream is no authority; and those of other issuers by theirs.
+fn verifier(config: &Config, directory: &Directory) -> anyhow::Result<Option<Verifier>> {
+    let own = &config.token_issuer;
+    let outside = OutsideIssuer::read(config.outside_issuers_file.as_deref(), own)?;
+    let service = contracts::DESCRIPTOR_POOL.get_service_by_name(IDENTITY);
+    let upstream = service.and_then(|service| directory.find(&service, None));
+    let Some(upstream) = upstream.filter(|upstream| upstream.name() != Directory::DEFAULT) else {
+        return Ok(None);
+    };
+    Verifier::with_outside(own, UpstreamKeys::new(upstream), outside).map(Some)
 }

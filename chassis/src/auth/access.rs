@@ -82,41 +82,54 @@ async fn admit(
         Ok(Some(token)) => verifier.verify(token).await,
         Err(error) => Err(error),
     };
-    match caller {
-        Ok(caller) if is_admitted(rule, &caller) => Ok(caller),
-        Ok(Caller::Anonymous) => Err(status::with_reason(
-            Code::Unauthenticated,
-            "TOKEN_MISSING",
-            "This call needs an access token.",
-        )),
-        Ok(caller) => {
-            tracing::info!(caller = caller.label(), "access denied");
-            Err(status::with_reason(
-                Code::PermissionDenied,
-                "ACCESS_DENIED",
-                "The caller may not do this.",
-            ))
-        }
+    let caller = match caller {
+        Ok(caller) => caller,
         // Who may call without a token may also call with a stale one, e.g. to log in again.
-        Err(_) if rule.public => Ok(Caller::Anonymous),
+        Err(_) if rule.public => Caller::Anonymous,
         Err(error) => {
             tracing::info!(
                 error = &error as &dyn std::error::Error,
                 "access token refused"
             );
-            Err(error.status())
+            return Err(error.status());
         }
-    }
+    };
+    admitted(rule, caller).map_err(|refused| match refused {
+        Caller::Anonymous => status::with_reason(
+            Code::Unauthenticated,
+            "TOKEN_MISSING",
+            "This call needs an access token.",
+        ),
+        caller => {
+            tracing::info!(caller = caller.label(), "access denied");
+            status::with_reason(
+                Code::PermissionDenied,
+                "ACCESS_DENIED",
+                "The caller may not do this.",
+            )
+        }
+    })
 }
 
-/// Whether the contract lets a caller in. Grants add up: any of them does.
-pub fn is_admitted(rule: &Rule, caller: &Caller) -> bool {
-    match caller {
+/// As whom the contract lets a caller in. Grants add up: any of them does.
+///
+/// A client whose scopes the rule does not name is nobody, and let in as such where everybody is.
+///
+/// # Errors
+/// Whom it does not let in.
+pub fn admitted(rule: &Rule, caller: Caller) -> Result<Caller, Caller> {
+    let named = |granted: &[String], held: &[String]| granted.iter().any(|one| held.contains(one));
+    let is_granted = match &caller {
         Caller::Anonymous => rule.public,
-        Caller::User { roles, .. } => {
-            rule.public || rule.signed_in || rule.roles.iter().any(|role| roles.contains(role))
-        }
+        Caller::User { roles, .. } => rule.public || rule.signed_in || named(&rule.roles, roles),
         Caller::Service { .. } => rule.public || rule.services,
+        Caller::Client { scopes, .. } if named(&rule.scopes, scopes) => true,
+        Caller::Client { .. } if rule.public => return Ok(Caller::Anonymous),
+        Caller::Client { .. } => false,
+    };
+    match is_granted {
+        true => Ok(caller),
+        false => Err(caller),
     }
 }
 
@@ -150,6 +163,39 @@ mod tests {
             id: uuid::Uuid::now_v7(),
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         }
+    }
+
+    fn is_admitted(rule: &Rule, caller: &Caller) -> bool {
+        admitted(rule, caller.clone()).is_ok_and(|admitted| admitted == *caller)
+    }
+
+    #[test]
+    fn a_client_is_somebody_only_where_its_scope_counts() {
+        let client = Caller::Client {
+            id: "erp".into(),
+            scopes: vec!["orders:read".into()],
+        };
+        let rule = |public: bool, scope: &str| Rule {
+            public,
+            scopes: vec![scope.to_owned()],
+            ..Rule::default()
+        };
+        assert!(is_admitted(&rule(false, "orders:read"), &client));
+        assert!(is_admitted(&rule(true, "orders:read"), &client));
+        assert_eq!(
+            admitted(&rule(true, "stock:write"), client.clone()),
+            Ok(Caller::Anonymous)
+        );
+        assert_eq!(
+            admitted(&rule(false, "stock:write"), client.clone()),
+            Err(client.clone())
+        );
+        let others = Rule {
+            signed_in: true,
+            services: true,
+            ..Rule::default()
+        };
+        assert!(!is_admitted(&others, &client));
     }
 
     #[test]

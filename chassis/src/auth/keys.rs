@@ -1,7 +1,8 @@
-//! The public keys that tokens are checked with: fetched from identity, kept while identity is away.
+//! The public keys that tokens are checked with: fetched from their issuer, kept while it is away.
 
 use std::{
     collections::HashMap,
+    future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,12 +12,12 @@ use contracts::caravan::identity::v1::{
     GetKeySetRequest, JsonWebKey, identity_service_client::IdentityServiceClient,
 };
 use futures::{FutureExt as _, future::BoxFuture};
-use jsonwebtoken::DecodingKey;
+use jsonwebtoken::{Algorithm, DecodingKey};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::verifier::LEEWAY;
+use super::{jwks::Jwk, verifier::LEEWAY};
 use crate::client::Channel;
 
 /// Shortest time between two fetches that unknown key ids ask for.
@@ -35,6 +36,12 @@ pub trait KeySource: Send + Sync + 'static {
     /// # Errors
     /// The source cannot be reached.
     fn key_set(&self) -> BoxFuture<'_, Result<Vec<JsonWebKey>, Status>>;
+}
+
+impl KeySource for Box<dyn KeySource> {
+    fn key_set(&self) -> BoxFuture<'_, Result<Vec<JsonWebKey>, Status>> {
+        (**self).key_set()
+    }
 }
 
 /// The keys of the identity service, by its GetKeySet.
@@ -78,21 +85,69 @@ impl Asked {
     }
 }
 
-/// Keys by id.
-pub(super) type Keys = HashMap<String, DecodingKey>;
+/// A public key, and the one algorithm that it is good for.
+#[derive(Clone)]
+pub(super) struct Key {
+    pub(super) public: DecodingKey,
+    pub(super) algorithm: Algorithm,
+}
 
-/// The cached keys of a source.
+/// Keys by id.
+pub(super) type Keys = HashMap<String, Key>;
+
+/// Fetches all keys of an issuer; those that are good for nothing here are left out.
+type Fetch = Box<dyn Fn() -> BoxFuture<'static, Result<Keys, Status>> + Send + Sync>;
+
+/// The cached keys of an issuer.
 pub(super) struct KeyCache {
-    source: Box<dyn KeySource>,
+    fetch: Fetch,
+    /// Shortest time between two fetches while there are no keys at all.
+    retry: Duration,
     keys: ArcSwapOption<Keys>,
     /// Held while the source is asked, so that one asks for all.
     asked: Mutex<Option<Asked>>,
 }
 
 impl KeyCache {
-    pub(super) fn new(source: impl KeySource) -> Self {
+    /// The keys of the mesh's own identity service.
+    pub(super) fn of_mesh(source: impl KeySource) -> Self {
+        let source = Arc::new(source);
+        let fetch = move || {
+            let source = source.clone();
+            async move {
+                let set = source.key_set().await?;
+                Ok(set.iter().take(MAX_KEYS).filter_map(key_of_mesh).collect())
+            }
+            .boxed()
+        };
+        Self::new(Box::new(fetch), MIN_RETRY)
+    }
+
+    /// The keys that somebody else publishes, who is not asked more often than an unknown key is looked for.
+    pub(super) fn of_others<F, Fut>(fetch: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Vec<Jwk>, Status>> + Send + 'static,
+    {
+        let fetch = move || {
+            let set = fetch();
+            async move {
+                Ok(set
+                    .await?
+                    .iter()
+                    .take(MAX_KEYS)
+                    .filter_map(Jwk::key)
+                    .collect())
+            }
+            .boxed()
+        };
+        Self::new(Box::new(fetch), MIN_REFETCH)
+    }
+
+    fn new(fetch: Fetch, retry: Duration) -> Self {
         Self {
-            source: Box::new(source),
+            fetch,
+            retry,
             keys: ArcSwapOption::empty(),
             asked: Mutex::new(None),
         }
@@ -107,11 +162,7 @@ impl KeyCache {
     ///
     /// # Errors
     /// The source has not answered, or answered before the token was made and may not be asked again yet.
-    pub(super) async fn get(
-        &self,
-        kid: &str,
-        made_at_s: u64,
-    ) -> Result<Option<DecodingKey>, Status> {
+    pub(super) async fn get(&self, kid: &str, made_at_s: u64) -> Result<Option<Key>, Status> {
         if let Some(key) = self.cached(kid) {
             return Ok(Some(key));
         }
@@ -122,7 +173,7 @@ impl KeyCache {
         }
         let pause = match self.has_some() {
             true => MIN_REFETCH,
-            false => MIN_RETRY,
+            false => self.retry,
         };
         match asked.as_ref().filter(|asked| asked.at.elapsed() < pause) {
             Some(recent) if recent.tells_of(made_at_s) => Ok(None),
@@ -146,7 +197,7 @@ impl KeyCache {
             let pause = match (fetched, self.has_some()) {
                 (true, _) => REFRESH,
                 (false, true) => MIN_REFETCH,
-                (false, false) => MIN_RETRY,
+                (false, false) => self.retry,
             };
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -168,7 +219,7 @@ impl KeyCache {
             .is_some_and(|keys| keys.contains_key(kid))
     }
 
-    fn cached(&self, kid: &str) -> Option<DecodingKey> {
+    fn cached(&self, kid: &str) -> Option<Key> {
         self.keys.load().as_ref()?.get(kid).cloned()
     }
 
@@ -185,10 +236,9 @@ impl KeyCache {
     }
 
     async fn fetch(&self) -> Result<(), Status> {
-        let set = self.source.key_set().await.inspect_err(|status| {
+        let keys = (self.fetch)().await.inspect_err(|status| {
             tracing::debug!(code = ?status.code(), error = status.message(), "no key set");
         })?;
-        let keys: Keys = set.iter().take(MAX_KEYS).filter_map(decoding_key).collect();
         if keys.is_empty() {
             tracing::warn!("the key set has no key that can be used");
             return Err(Status::unavailable(
@@ -200,15 +250,19 @@ impl KeyCache {
     }
 }
 
-/// A key of the one algorithm that is allowed; `None` for any other.
-fn decoding_key(key: &JsonWebKey) -> Option<(String, DecodingKey)> {
-    let usable = key.kty == "EC"
-        && key.crv == "P-256"
-        && (key.alg.is_empty() || key.alg == "ES256")
-        && (key.r#use.is_empty() || key.r#use == "sig")
-        && !key.kid.is_empty();
-    usable
-        .then(|| DecodingKey::from_ec_components(&key.x, &key.y).ok())
-        .flatten()
-        .map(|k| (key.kid.clone(), k))
+/// A key of the one algorithm that the mesh signs with; `None` for any other.
+fn key_of_mesh(key: &JsonWebKey) -> Option<(String, Key)> {
+    let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let key = Jwk {
+        kty: key.kty.clone(),
+        crv: given(&key.crv),
+        kid: given(&key.kid),
+        r#use: given(&key.r#use),
+        alg: given(&key.alg),
+        x: given(&key.x),
+        y: given(&key.y),
+        ..Jwk::default()
+    };
+    key.key()
+        .filter(|(_, key)| key.algorithm == Algorithm::ES256)
 }

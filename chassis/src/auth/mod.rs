@@ -1,14 +1,19 @@
 //! Who calls, and whether they may: tokens of users and services, checked in every service itself.
 
 pub(crate) mod access;
+mod claims;
 mod forwarded;
+mod jwks;
 mod keys;
+mod outside;
 mod seen;
 pub(crate) mod service_token;
 #[cfg(test)]
 pub(crate) mod testing;
 mod verifier;
 
-pub use access::{bearer, is_admitted};
+pub use access::{admitted, bearer};
+pub use claims::{AUDIENCE, Claims, TOKEN_TYPE, TokenKind};
 pub use keys::{KeySource, RemoteKeys};
-pub use verifier::{AUDIENCE, Claims, TOKEN_TYPE, TokenKind, Verifier, VerifyError};
+pub use outside::OutsideIssuer;
+pub use verifier::{Verifier, VerifyError};

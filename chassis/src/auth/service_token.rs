@@ -7,7 +7,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use contracts::caravan::identity::v1::{
-    IssueServiceTokenRequest, identity_service_client::IdentityServiceClient,
+    IssueTokenRequest, o_auth_service_client::OAuthServiceClient,
 };
 use http::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -16,6 +16,8 @@ use tonic::{Code, Status};
 
 use crate::client::Channel;
 
+/// How services ask for tokens: by their own id and secret (RFC 6749, section 4.4).
+const CLIENT_CREDENTIALS: &str = "client_credentials";
 /// How much of a token's life passes before it is renewed, in percent.
 const RENEW_AFTER_PERCENT: u32 = 80;
 /// A token that ends sooner is not sent: it must outlive the call.
@@ -27,7 +29,7 @@ const MIN_RETRY: Duration = Duration::from_secs(1);
 pub(crate) struct ServiceToken {
     client_id: String,
     secret: SecretString,
-    identity: IdentityServiceClient<Channel>,
+    identity: OAuthServiceClient<Channel>,
     current: ArcSwapOption<Token>,
     /// When identity was last asked. Held while it is asked, so that one asks for all.
     asked: Mutex<Option<Instant>>,
@@ -45,7 +47,7 @@ impl ServiceToken {
         Self {
             client_id: client_id.to_owned(),
             secret,
-            identity: IdentityServiceClient::new(identity),
+            identity: OAuthServiceClient::new(identity),
             current: ArcSwapOption::empty(),
             asked: Mutex::new(None),
         }
@@ -94,15 +96,17 @@ impl ServiceToken {
     }
 
     async fn fetch(&self) -> Result<HeaderValue, Status> {
-        let request = IssueServiceTokenRequest {
+        let request = IssueTokenRequest {
+            grant_type: CLIENT_CREDENTIALS.to_owned(),
             client_id: self.client_id.clone(),
             client_secret: self.secret.expose_secret().to_owned(),
+            scope: String::new(),
         };
         let asked = Instant::now();
         let answer = self
             .identity
             .clone()
-            .issue_service_token(request)
+            .issue_token(request)
             .await
             .inspect_err(|status| {
                 tracing::warn!(code = ?status.code(), error = status.message(), "no service token");
@@ -125,7 +129,7 @@ impl ServiceToken {
 mod tests {
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-    use contracts::caravan::identity::v1::IssueServiceTokenResponse;
+    use contracts::caravan::identity::v1::IssueTokenResponse;
     use futures::future::join_all;
     use prost::Message as _;
 
@@ -149,9 +153,10 @@ mod tests {
                 return Err(Status::unavailable("away"));
             }
             let number = given.fetch_add(1, Ordering::SeqCst) + 1;
-            let answer = IssueServiceTokenResponse {
+            let answer = IssueTokenResponse {
                 access_token: format!("t{number}"),
                 expires_in: 3600,
+                ..IssueTokenResponse::default()
             };
             Ok(answer.encode_to_vec())
         })

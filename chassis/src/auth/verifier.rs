@@ -1,61 +1,34 @@
-//! Checks access tokens: ES256 JWTs of one issuer, by the public keys of a key source.
+//! Checks access tokens: signed JWTs of issuers that are known by name, by the public keys of each.
 
 use std::{sync::Arc, time::Duration};
 
+use futures::future::join_all;
 use jsonwebtoken::{Algorithm, Header, Validation, errors::ErrorKind};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
-use uuid::Uuid;
 
 use super::{
-    keys::{KeyCache, KeySource},
+    claims::{AUDIENCE, Claims, TOKEN_TYPE},
+    keys::{Key, KeyCache, KeySource},
+    outside::OutsideIssuer,
     seen::Seen,
 };
 use crate::call::Caller;
 
-/// The `aud` of every access token.
-pub const AUDIENCE: &str = "caravan";
-/// The `typ` of every access token (RFC 9068); a refresh token has another one.
-pub const TOKEN_TYPE: &str = "at+jwt";
 /// How far clocks may be apart.
 pub(super) const LEEWAY: Duration = Duration::from_secs(5);
 /// Longest token that is looked at, in bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
-
-/// What a token is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenKind {
-    /// A person.
-    User,
-    /// A service of the mesh.
-    Service,
-}
-
-/// The claims of an access token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claims {
-    /// Who made it.
-    pub iss: String,
-    /// For whom; always [`AUDIENCE`].
-    pub aud: String,
-    /// Account id, or service name.
-    pub sub: String,
-    /// End, in seconds since 1970.
-    pub exp: u64,
-    /// Begin, in seconds since 1970.
-    pub nbf: u64,
-    /// When it was made, in seconds since 1970.
-    pub iat: u64,
-    /// Its own id.
-    pub jti: String,
-    /// Person or service.
-    pub kind: TokenKind,
-    /// What the person may be: `customer`, `support`, `operator`, `admin`.
-    #[serde(default)]
-    pub roles: Vec<String>,
-}
+/// What keys of other issuers may sign with, each with the one of its own kind.
+const OUTSIDE_ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
+/// The `typ` of access tokens elsewhere: as RFC 9068 wants it, or as it was before.
+const OUTSIDE_TYPES: [Option<&str>; 4] = [
+    Some(TOKEN_TYPE),
+    Some("application/at+jwt"),
+    Some("JWT"),
+    None,
+];
 
 /// Why a token does not count.
 #[derive(Debug, thiserror::Error)]
@@ -102,26 +75,75 @@ pub struct Verifier {
 }
 
 struct Shared {
-    issuer: String,
-    keys: KeyCache,
+    /// The mesh's own first.
+    issuers: Vec<Issuer>,
     seen: Seen<Known>,
+}
+
+/// Somebody whose tokens count.
+struct Issuer {
+    /// The `iss` of its tokens.
+    name: String,
+    keys: KeyCache,
+    /// `None`: the mesh's own identity service.
+    outside: Option<OutsideIssuer>,
+}
+
+/// What a token says that was checked.
+#[derive(Clone)]
+pub(super) struct Checked {
+    pub(super) nbf: u64,
+    pub(super) exp: u64,
+    pub(super) caller: Caller,
 }
 
 #[derive(Clone)]
 struct Known {
+    /// Index of its issuer.
+    issuer: usize,
     kid: Arc<str>,
-    nbf: u64,
-    exp: u64,
-    caller: Caller,
+    checked: Checked,
 }
 
 impl Verifier {
     /// A verifier of tokens that `issuer` made.
     pub fn new(issuer: &str, keys: impl KeySource) -> Self {
+        Self::of(vec![Issuer {
+            name: issuer.to_owned(),
+            keys: KeyCache::of_mesh(keys),
+            outside: None,
+        }])
+    }
+
+    /// The same, for tokens of others too.
+    ///
+    /// # Errors
+    /// No HTTP client can be made for their keys.
+    pub fn with_outside(
+        issuer: &str,
+        keys: impl KeySource,
+        outside: Vec<OutsideIssuer>,
+    ) -> anyhow::Result<Self> {
+        let own = Issuer {
+            name: issuer.to_owned(),
+            keys: KeyCache::of_mesh(keys),
+            outside: None,
+        };
+        let others = outside.into_iter().map(|outside| {
+            anyhow::Ok(Issuer {
+                name: outside.issuer.clone(),
+                keys: outside.keys()?,
+                outside: Some(outside),
+            })
+        });
+        let issuers = std::iter::once(Ok(own)).chain(others);
+        Ok(Self::of(issuers.collect::<anyhow::Result<_>>()?))
+    }
+
+    fn of(issuers: Vec<Issuer>) -> Self {
         Self {
             shared: Arc::new(Shared {
-                issuer: issuer.to_owned(),
-                keys: KeyCache::new(keys),
+                issuers,
                 seen: Seen::new(),
             }),
         }
@@ -136,110 +158,150 @@ impl Verifier {
             return Err(VerifyError::Invalid("too long"));
         }
         let digest = Seen::<Known>::digest(token);
+        let issuers = &self.shared.issuers;
         let known = match self.shared.seen.get(&digest) {
             // A key that was withdrawn takes its tokens along.
-            Some(known) if self.shared.keys.has(&known.kid) => known,
+            Some(known) if issuers[known.issuer].keys.has(&known.kid) => known,
             _ => {
                 let known = self.check(token).await?;
                 self.shared.seen.insert(digest, known.clone());
                 known
             }
         };
+        let checked = known.checked;
         let now = jsonwebtoken::get_current_timestamp();
-        if now >= known.exp + LEEWAY.as_secs() {
+        if now >= checked.exp.saturating_add(LEEWAY.as_secs()) {
             return Err(VerifyError::Expired);
         }
-        if now + LEEWAY.as_secs() < known.nbf {
+        if now + LEEWAY.as_secs() < checked.nbf {
             return Err(VerifyError::Invalid("not valid yet"));
         }
-        Ok(known.caller)
+        Ok(checked.caller)
     }
 
-    /// Whether keys were had at least once; they are kept while identity is away.
+    /// Whether the mesh's own keys were had at least once; they are kept while identity is away.
     pub fn has_keys(&self) -> bool {
-        self.shared.keys.has_some()
+        self.shared.issuers[0].keys.has_some()
     }
 
     /// Keeps the keys fresh until the service stops.
     pub async fn keep_fresh(&self, stop: CancellationToken) {
-        self.shared.keys.keep_fresh(stop).await;
+        let all = self.shared.issuers.iter();
+        join_all(all.map(|issuer| issuer.keys.keep_fresh(stop.clone()))).await;
     }
 
     /// Everything about a token but the time of day.
     async fn check(&self, token: &str) -> Result<Known, VerifyError> {
         let header =
             jsonwebtoken::decode_header(token).map_err(|_| VerifyError::Invalid("no JWT"))?;
-        let kid = key_id(&header)?;
-        let key = self.shared.keys.get(kid, made_at_s(token)?);
-        let key = key.await.map_err(VerifyError::Keys)?;
-        let key = key.ok_or(VerifyError::Invalid("unknown key"))?;
-
-        let mut validation = Validation::new(Algorithm::ES256);
-        validation.set_issuer(&[&self.shared.issuer]);
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
-        validation.leeway = LEEWAY.as_secs();
-        validation.validate_nbf = true;
-        let claims: Claims = jsonwebtoken::decode(token, &key, &validation)
-            .map_err(|error| match error.kind() {
-                ErrorKind::ExpiredSignature => VerifyError::Expired,
-                ErrorKind::InvalidSignature => VerifyError::Invalid("signature"),
-                ErrorKind::InvalidIssuer => VerifyError::Invalid("issuer"),
-                ErrorKind::InvalidAudience => VerifyError::Invalid("audience"),
-                ErrorKind::ImmatureSignature => VerifyError::Invalid("not valid yet"),
-                _ => VerifyError::Invalid("claims"),
-            })?
-            .claims;
-        let caller = match claims.kind {
-            TokenKind::User => Caller::User {
-                id: Uuid::parse_str(&claims.sub).map_err(|_| VerifyError::Invalid("subject"))?,
-                roles: claims.roles,
-            },
-            TokenKind::Service if claims.sub.is_empty() => {
-                return Err(VerifyError::Invalid("subject"));
-            }
-            TokenKind::Service => Caller::Service { name: claims.sub },
-        };
+        let stated = Stated::of(token)?;
+        let issuers = &self.shared.issuers;
+        let issuer = issuers.iter().position(|issuer| issuer.name == stated.iss);
+        let issuer = issuer.ok_or(VerifyError::Invalid("issuer"))?;
+        let kid = issuers[issuer].key_id(&header)?;
         Ok(Known {
+            issuer,
             kid: kid.into(),
-            nbf: claims.nbf,
-            exp: claims.exp,
-            caller,
+            checked: issuers[issuer].check(token, &header, kid, &stated).await?,
         })
     }
 }
 
-/// When the token says that it was made, in seconds since 1970. Nobody has checked that yet.
-fn made_at_s(token: &str) -> Result<u64, VerifyError> {
-    #[derive(Deserialize)]
-    struct Made {
-        iat: u64,
+impl Issuer {
+    /// The key that a header names. A header that brings a key along, or says where to get one, is refused, and so is one
+    /// with an algorithm that none of the keys could have.
+    fn key_id<'h>(&self, header: &'h Header) -> Result<&'h str, VerifyError> {
+        let (algorithms, types): (&[Algorithm], _) = match &self.outside {
+            None => (&[Algorithm::ES256], &[Some(TOKEN_TYPE)][..]),
+            Some(_) => (&OUTSIDE_ALGORITHMS, &OUTSIDE_TYPES[..]),
+        };
+        if !algorithms.contains(&header.alg) {
+            return Err(VerifyError::Invalid("algorithm"));
+        }
+        if !types.contains(&header.typ.as_deref()) {
+            return Err(VerifyError::Invalid("type"));
+        }
+        if header.jku.is_some()
+            || header.jwk.is_some()
+            || header.x5u.is_some()
+            || header.x5c.is_some()
+            || header.crit.is_some()
+        {
+            return Err(VerifyError::Invalid("header"));
+        }
+        let kid = header.kid.as_deref();
+        kid.ok_or(VerifyError::Invalid("no key id"))
     }
-    jsonwebtoken::dangerous::insecure_decode::<Made>(token)
-        .map(|data| data.claims.iat)
-        .map_err(|_| VerifyError::Invalid("claims"))
+
+    async fn check(
+        &self,
+        token: &str,
+        header: &Header,
+        kid: &str,
+        stated: &Stated,
+    ) -> Result<Checked, VerifyError> {
+        let key = self.keys.get(kid, stated.iat).await;
+        let key = key.map_err(VerifyError::Keys)?;
+        let key = key.ok_or(VerifyError::Invalid("unknown key"))?;
+        if key.algorithm != header.alg {
+            return Err(VerifyError::Invalid("algorithm"));
+        }
+        let mut validation = Validation::new(key.algorithm);
+        validation.set_issuer(&[&self.name]);
+        validation.leeway = LEEWAY.as_secs();
+        validation.validate_nbf = true;
+        match &self.outside {
+            None => {
+                validation.set_audience(&[AUDIENCE]);
+                validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
+                let claims: Claims = decode(token, &key, &validation)?;
+                Ok(Checked {
+                    nbf: claims.nbf,
+                    exp: claims.exp,
+                    caller: claims.caller()?,
+                })
+            }
+            Some(outside) => {
+                validation.set_audience(&[&outside.audience]);
+                validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+                outside.caller(&decode(token, &key, &validation)?)
+            }
+        }
+    }
 }
 
-/// The key that a header names. A header that brings a key along, or says where to get one, is refused.
-fn key_id(header: &Header) -> Result<&str, VerifyError> {
-    if header.alg != Algorithm::ES256 {
-        return Err(VerifyError::Invalid("algorithm"));
+fn decode<T: DeserializeOwned>(
+    token: &str,
+    key: &Key,
+    validation: &Validation,
+) -> Result<T, VerifyError> {
+    let data = jsonwebtoken::decode(token, &key.public, validation);
+    let data = data.map_err(|error| match error.kind() {
+        ErrorKind::ExpiredSignature => VerifyError::Expired,
+        ErrorKind::InvalidSignature => VerifyError::Invalid("signature"),
+        ErrorKind::InvalidIssuer => VerifyError::Invalid("issuer"),
+        ErrorKind::InvalidAudience => VerifyError::Invalid("audience"),
+        ErrorKind::ImmatureSignature => VerifyError::Invalid("not valid yet"),
+        _ => VerifyError::Invalid("claims"),
+    })?;
+    Ok(data.claims)
+}
+
+/// What a token says of its origin. Nobody has checked that yet.
+#[derive(Deserialize)]
+struct Stated {
+    iss: String,
+    /// When it was made, in seconds since 1970; long ago where it does not say.
+    #[serde(default)]
+    iat: u64,
+}
+
+impl Stated {
+    fn of(token: &str) -> Result<Self, VerifyError> {
+        jsonwebtoken::dangerous::insecure_decode(token)
+            .map(|data| data.claims)
+            .map_err(|_| VerifyError::Invalid("claims"))
     }
-    if header.typ.as_deref() != Some(TOKEN_TYPE) {
-        return Err(VerifyError::Invalid("type"));
-    }
-    if header.jku.is_some()
-        || header.jwk.is_some()
-        || header.x5u.is_some()
-        || header.x5c.is_some()
-        || header.crit.is_some()
-    {
-        return Err(VerifyError::Invalid("header"));
-    }
-    header
-        .kid
-        .as_deref()
-        .ok_or(VerifyError::Invalid("no key id"))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use tonic::{body::Body, server::NamedService, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    auth::{KeySource, RemoteKeys, Verifier, access::Access},
+    auth::{KeySource, OutsideIssuer, RemoteKeys, Verifier, access::Access},
     events::Consumer,
     kit::Kit,
     methods, ops,
@@ -60,7 +60,8 @@ pub struct Service {
     names: Vec<&'static str>,
     /// What keeps the service from booting; told by [`Service::bind`], so that main stays one chain.
     fault: Option<anyhow::Error>,
-    verifier: Option<Verifier>,
+    /// Where keys come from instead of identity.
+    keys: Option<Box<dyn KeySource>>,
     readiness: Readiness,
     consumers: Vec<Consumer>,
     projections: Vec<Projection>,
@@ -74,7 +75,7 @@ impl Service {
             routes: Routes::default(),
             names: Vec::new(),
             fault: None,
-            verifier: None,
+            keys: None,
             readiness: Readiness::new(),
             consumers: Vec::new(),
             projections: Vec::new(),
@@ -94,7 +95,7 @@ impl Service {
 
     /// Takes the keys that tokens are checked with from here instead of asking identity; for identity itself.
     pub fn keys(mut self, source: impl KeySource) -> Self {
-        self.verifier = Some(Verifier::new(&self.kit.common().token_issuer, source));
+        self.keys = Some(Box::new(source));
         self
     }
 
@@ -156,17 +157,7 @@ impl Service {
         }
         let operators = ops::server(self.kit.clone());
         self = self.grpc(operators);
-        let verifier = match self.verifier.take() {
-            Some(verifier) => verifier,
-            None => {
-                let keys = RemoteKeys::new(
-                    self.kit
-                        .identity()
-                        .context("tokens are checked with identity's keys")?,
-                );
-                Verifier::new(&self.kit.common().token_issuer, keys)
-            }
-        };
+        let verifier = self.verifier()?;
         self.add_background_work(&verifier).await?;
         let common = self.kit.common();
         let sidecar = common.transport.sidecar();
@@ -193,6 +184,21 @@ impl Service {
             readiness: self.readiness,
             tasks: self.tasks,
         })
+    }
+
+    /// What checks tokens: identity's, and those of outside issuers.
+    fn verifier(&mut self) -> anyhow::Result<Verifier> {
+        let common = self.kit.common();
+        let own = &common.token_issuer;
+        let outside = OutsideIssuer::read(common.outside_issuers_file.as_deref(), own)?;
+        match self.keys.take() {
+            Some(keys) => Verifier::with_outside(own, keys, outside),
+            None => {
+                let identity = self.kit.identity();
+                let identity = identity.context("tokens are checked with identity's keys")?;
+                Verifier::with_outside(own, RemoteKeys::new(identity), outside)
+            }
+        }
     }
 
     /// Relay, consumers, and the checks of what they and the handlers stand on.

@@ -2,7 +2,7 @@
 
 use chassis::{
     Caller,
-    auth::{Verifier, VerifyError, bearer, is_admitted},
+    auth::{Verifier, VerifyError, admitted, bearer},
 };
 use contracts::caravan::options::v1::Access;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -20,18 +20,20 @@ pub(super) async fn admit(
         Ok(Some(token)) => verifier.verify(token).await,
         Err(error) => Err(error),
     };
-    match caller {
-        Ok(caller) if is_admitted(access, &caller) => Ok(caller),
-        Ok(Caller::Anonymous) => Err(Problem::new(
+    let caller = match caller {
+        Ok(caller) => caller,
+        // Who may call without a token may also call with a stale one, e.g. to log in again.
+        Err(_) if access.public => Caller::Anonymous,
+        Err(error) => return Err(refused(&error)),
+    };
+    admitted(access, caller).map_err(|refused| match refused {
+        Caller::Anonymous => Problem::new(
             StatusCode::UNAUTHORIZED,
             "TOKEN_MISSING",
             "This call needs an access token.",
-        )),
-        Ok(_) => Err(denied()),
-        // Who may call without a token may also call with a stale one, e.g. to log in again.
-        Err(_) if access.public => Ok(Caller::Anonymous),
-        Err(error) => Err(refused(&error)),
-    }
+        ),
+        _ => denied(),
+    })
 }
 
 /// Nobody is let in, by the contract or by the operator.

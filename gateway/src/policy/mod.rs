@@ -66,6 +66,7 @@ pub(crate) struct Admitted<'r> {
 enum Counted<'c> {
     User(uuid::Uuid),
     Service(&'c str),
+    Client(&'c str),
     Address(IpAddr),
 }
 
@@ -125,6 +126,7 @@ impl Policies {
         let counted = match &caller {
             Caller::User { id, .. } => Counted::User(*id),
             Caller::Service { name } => Counted::Service(name),
+            Caller::Client { id, .. } => Counted::Client(id),
             Caller::Anonymous => Counted::Address(network(exchange.client)),
         };
         let left = seen.left.insert(self.limiter.take(quota, counted));

@@ -52,10 +52,12 @@ impl Identity {
                 move |_: pb::GetKeySetRequest| keys.clone(),
             )
             .answers(
-                "/caravan.identity.v1.IdentityService/IssueServiceToken",
-                move |request: pb::IssueServiceTokenRequest| pb::IssueServiceTokenResponse {
+                "/caravan.identity.v1.OAuthService/IssueToken",
+                move |request: pb::IssueTokenRequest| pb::IssueTokenResponse {
                     access_token: issuer.sign(TokenKind::Service, request.client_id, Vec::new()),
+                    token_type: "Bearer".to_owned(),
                     expires_in: LIFETIME_S,
+                    scope: String::new(),
                 },
             )
             .start()
@@ -118,6 +120,9 @@ impl Signer {
             jti: Uuid::now_v7().to_string(),
             kind,
             roles,
+            sid: None,
+            client_id: None,
+            scope: None,
         };
         let mut header = Header::new(Algorithm::ES256);
         header.typ = Some(TOKEN_TYPE.to_owned());

@@ -241,9 +241,10 @@ async fn serve_identity(signer: Signer) -> String {
                 keys: vec![signer.jwk()],
             }
             .encode_to_vec(),
-            _ => identity::IssueServiceTokenResponse {
+            _ => identity::IssueTokenResponse {
                 access_token: signer.service("saga"),
                 expires_in: 60,
+                ..identity::IssueTokenResponse::default()
             }
             .encode_to_vec(),
         })
