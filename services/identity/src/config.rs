@@ -2,10 +2,14 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use anyhow::ensure;
 use chassis::config::{Common, secret, secret_value};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::service_clients::ServiceClients;
+use crate::{second_factor::seal::Seal, service_clients::ServiceClients};
+
+/// Fewer characters could be guessed.
+const MIN_KEY_CHARS: usize = 32;
 
 /// The identity service's configuration.
 #[derive(Clone, Debug, clap::Parser)]
@@ -34,6 +38,15 @@ pub struct Config {
     #[arg(long, env = "BOOTSTRAP_ADMIN_PASSWORD_FILE")]
     pub bootstrap_admin_password_file: Option<PathBuf>,
 
+    /// Seals the secrets of second factors in the database; at least 32 characters that nobody can guess. Without it they are
+    /// kept as they are; those that another one sealed cannot be opened.
+    #[arg(long, env = "SECOND_FACTOR_KEY", hide_env_values = true, value_parser = secret_value)]
+    pub second_factor_key: Option<SecretString>,
+
+    /// File that holds SECOND_FACTOR_KEY.
+    #[arg(long, env = "SECOND_FACTOR_KEY_FILE")]
+    pub second_factor_key_file: Option<PathBuf>,
+
     /// Passwords that are hashed at a time; each takes a processor and 19 MiB. Below the chassis' 8 threads for work that blocks.
     #[arg(long, env = "HASHES_AT_ONCE", default_value = "2", value_parser = clap::value_parser!(u16).range(1..=6))]
     pub hashes_at_once: u16,
@@ -48,6 +61,24 @@ impl Config {
         self.service_clients_file
             .as_deref()
             .map_or_else(|| Ok(ServiceClients::default()), ServiceClients::read)
+    }
+
+    /// What seals the secrets of second factors.
+    ///
+    /// # Errors
+    /// SECOND_FACTOR_KEY is set twice, cannot be read, or is too short.
+    pub fn seal(&self) -> anyhow::Result<Seal> {
+        let key = secret(
+            "SECOND_FACTOR_KEY",
+            self.second_factor_key.as_ref(),
+            self.second_factor_key_file.as_ref(),
+        )?;
+        let chars = |key: &SecretString| key.expose_secret().chars().count();
+        ensure!(
+            key.as_ref().is_none_or(|key| chars(key) >= MIN_KEY_CHARS),
+            "SECOND_FACTOR_KEY must have at least {MIN_KEY_CHARS} characters"
+        );
+        Ok(Seal::new(key.as_ref())?)
     }
 
     /// BOOTSTRAP_ADMIN_PASSWORD, or what BOOTSTRAP_ADMIN_PASSWORD_FILE holds.

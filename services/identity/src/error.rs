@@ -14,6 +14,7 @@ use crate::{
         throttle::TooMany,
     },
     passwords::PasswordError,
+    second_factor::seal::SealError,
     tokens::TokenError,
 };
 
@@ -32,6 +33,24 @@ pub enum Error {
     /// Forged, used, over, or of a session that has ended: nobody learns which.
     #[error("The refresh token is not valid; log in again.")]
     InvalidRefreshToken,
+    /// No login waits for this code: it is over, was refused too often, or never was.
+    #[error("The login has to begin anew.")]
+    InvalidChallenge,
+    /// A wrong code, or one that was used.
+    #[error("The code is wrong or was used before.")]
+    InvalidCode,
+    /// The caller has a second factor already.
+    #[error("There is a second factor already; disable it first.")]
+    HasSecondFactor,
+    /// The caller has no second factor.
+    #[error("There is no second factor.")]
+    NoSecondFactor,
+    /// An admin wants to be rid of the own one.
+    #[error("Your own second factor goes by DisableSecondFactor, with a code.")]
+    OwnSecondFactor,
+    /// The secret of a second factor is not readable.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// Unknown, used or over.
     #[error("The token is not valid any more; ask for a new mail.")]
     InvalidMailToken,
@@ -95,14 +114,20 @@ impl Classify for Error {
                 Code::Unauthenticated
             }
             Self::Inactive | Self::NoPerson | Self::NoPostman => Code::PermissionDenied,
-            Self::InvalidMailToken | Self::Change(_) => Code::FailedPrecondition,
+            Self::InvalidChallenge | Self::InvalidCode => Code::Unauthenticated,
+            Self::InvalidMailToken
+            | Self::Change(_)
+            | Self::HasSecondFactor
+            | Self::NoSecondFactor
+            | Self::OwnSecondFactor => Code::FailedPrecondition,
             Self::TooManyFailures(_) | Self::Password(PasswordError::Overloaded) => {
                 Code::ResourceExhausted
             }
             Self::NotFound(_) | Self::NoSession(_) => Code::NotFound,
-            Self::Password(PasswordError::Broken(_)) | Self::Token(_) | Self::Randomness(_) => {
-                Code::Internal
-            }
+            Self::Password(PasswordError::Broken(_))
+            | Self::Token(_)
+            | Self::Randomness(_)
+            | Self::Seal(_) => Code::Internal,
             Self::Store(error) => error.code(),
         }
     }
@@ -115,6 +140,12 @@ impl Classify for Error {
             Self::InvalidClient => "INVALID_CLIENT",
             Self::InvalidRefreshToken => "REFRESH_TOKEN_INVALID",
             Self::InvalidMailToken => "TOKEN_INVALID",
+            Self::InvalidChallenge => "CHALLENGE_INVALID",
+            Self::InvalidCode => "CODE_INVALID",
+            Self::HasSecondFactor => "SECOND_FACTOR_ENABLED",
+            Self::NoSecondFactor => "SECOND_FACTOR_MISSING",
+            Self::OwnSecondFactor => "OWN_SECOND_FACTOR",
+            Self::Seal(_) => "SECOND_FACTOR_UNREADABLE",
             Self::NoSession(_) => "SESSION_NOT_FOUND",
             Self::Change(ChangeError::Closed) => "ACCOUNT_CLOSED",
             Self::Change(ChangeError::OwnAdminRole) => "OWN_ADMIN_ROLE",

@@ -1,4 +1,4 @@
-//! Forgets sessions and mails that are over, and old audit entries, now and then.
+//! Forgets sessions, mails and challenges that are over, and old audit entries, now and then.
 
 use std::time::Duration;
 
@@ -35,7 +35,8 @@ async fn purge(db: &Db, drain: &CancellationToken) -> Result<(), Error> {
                 let sessions = store::sessions::purge(&tx, now, MAX_PURGED_ROWS).await?;
                 let mails = store::mails::purge(&tx, now, MAX_PURGED_ROWS).await?;
                 let audit = store::audit::purge(&tx, now, MAX_PURGED_ROWS).await?;
-                Ok::<_, Error>(sessions.max(mails).max(audit))
+                let challenges = store::challenges::purge(&tx, now, MAX_PURGED_ROWS).await?;
+                Ok::<_, Error>(sessions.max(mails).max(audit).max(challenges))
             })
             .await?;
         if purged < MAX_PURGED_ROWS {

@@ -1,6 +1,10 @@
-//! What is remembered of who did what to whose account.
+//! What is remembered of who did what to whom: to accounts here, and to other things in every service.
 
+use time::OffsetDateTime;
 use uuid::Uuid;
+
+/// Who is not logged in.
+pub const NOBODY: &str = "anonymous";
 
 /// Something that was done to an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +39,18 @@ pub enum Action {
     RolesSet,
     /// It was closed for good.
     Closed,
+    /// Its person knew the password, and was asked for a code.
+    LoginChallenged,
+    /// Logins need a code from now on.
+    SecondFactorEnabled,
+    /// Logins need no code any more: its person says so.
+    SecondFactorDisabled,
+    /// Logins need no code any more: an admin says so.
+    SecondFactorReset,
+    /// It got new recovery codes.
+    RecoveryCodesMade,
+    /// A recovery code was used.
+    RecoveryCodeUsed,
 }
 
 impl Action {
@@ -56,11 +72,38 @@ impl Action {
             Self::Reactivated => "ACCOUNT_REACTIVATED",
             Self::RolesSet => "ROLES_SET",
             Self::Closed => "ACCOUNT_CLOSED",
+            Self::LoginChallenged => "LOGIN_CHALLENGED",
+            Self::SecondFactorEnabled => "SECOND_FACTOR_ENABLED",
+            Self::SecondFactorDisabled => "SECOND_FACTOR_DISABLED",
+            Self::SecondFactorReset => "SECOND_FACTOR_RESET",
+            Self::RecoveryCodesMade => "RECOVERY_CODES_MADE",
+            Self::RecoveryCodeUsed => "RECOVERY_CODE_USED",
         }
     }
 }
 
-/// An entry to be.
+/// What a service has recorded of a call, as it came by event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collected {
+    /// UUIDv7.
+    pub id: Uuid,
+    /// When it was done.
+    pub time: OffsetDateTime,
+    /// The service.
+    pub service: String,
+    /// `user:<id>`, `service:<name>` or `client:<id>`.
+    pub actor: String,
+    /// What was done.
+    pub action: String,
+    /// To what.
+    pub target: String,
+    /// More about it.
+    pub detail: String,
+    /// The request that did it.
+    pub request_id: String,
+}
+
+/// An entry to be, of what is done to an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// `user:<id>`, `service:<name>` or `anonymous`.
@@ -92,7 +135,7 @@ impl Entry {
     /// What somebody did who was not logged in; to nobody where the account is not known.
     pub fn by_stranger(action: Action, account: Option<Uuid>) -> Self {
         Self {
-            actor: "anonymous".to_owned(),
+            actor: NOBODY.to_owned(),
             action,
             account,
             detail: String::new(),

@@ -4,5 +4,6 @@ pub mod account;
 pub mod audit;
 pub mod email;
 pub mod mail;
+pub mod second_factor;
 pub mod session;
 pub mod throttle;

@@ -1,103 +1,179 @@
-//! Slows down whoever guesses passwords of one address. Nobody is locked out for good.
+//! Slows down whoever guesses passwords: of one account, or from one network address. Nobody is locked out for good.
 
 use std::{
     collections::{HashMap, hash_map::RandomState},
     hash::BuildHasher,
+    net::{IpAddr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
-/// Wrong passwords that one address may have within [`FAILURE_WINDOW`].
+/// Wrong passwords that one account may have before it has to wait.
 pub const MAX_FAILURES: u32 = 10;
-/// Time from the first wrong password until its address starts anew.
-pub const FAILURE_WINDOW: Duration = Duration::from_secs(300);
-/// Addresses that are remembered; beyond that the oldest one is forgotten.
-pub const MAX_ADDRESSES: usize = 65_536;
+/// Failures that one network address may have before it has to wait: there may be many people behind it.
+pub const MAX_FAILURES_OF_ADDRESS: u32 = 50;
+/// First wait; it doubles with each failure after that.
+pub const FIRST_WAIT: Duration = Duration::from_secs(60);
+/// Longest wait.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+/// Accounts and network addresses that are remembered; beyond that the oldest one is forgotten.
+pub const MAX_REMEMBERED: usize = 65_536;
 
-/// An address had too many wrong passwords.
+/// Time after which one failure of an account is forgotten.
+const FORGET_AFTER: Duration = Duration::from_secs(5 * 60);
+/// Time after which one failure of a network address is forgotten.
+const FORGET_ADDRESS_AFTER: Duration = Duration::from_secs(20);
+/// Bits of an IPv6 address that somebody's network has; the others are theirs to choose.
+const IPV6_NETWORK: u128 = u128::MAX << 64;
+
+/// Too many failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany {
-    /// Time until it may try again.
+    /// Time until the next try.
     pub retry_after: Duration,
 }
 
-/// The wrong passwords of the last minutes, by address, known or not.
+/// Whose tries are counted together.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum Key<'a> {
+    /// The account with this e-mail address, whether there is one or not.
+    Account(&'a str),
+    /// A network address; of IPv6 the network.
+    Address(IpAddr),
+}
+
+impl Key<'_> {
+    /// The key of a network address.
+    pub fn of_address(address: IpAddr) -> Self {
+        Self::Address(match address.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & IPV6_NETWORK).into(),
+            address => address,
+        })
+    }
+
+    fn max_failures(self) -> u32 {
+        match self {
+            Self::Account(_) => MAX_FAILURES,
+            Self::Address(_) => MAX_FAILURES_OF_ADDRESS,
+        }
+    }
+
+    fn forget_after(self) -> Duration {
+        match self {
+            Self::Account(_) => FORGET_AFTER,
+            Self::Address(_) => FORGET_ADDRESS_AFTER,
+        }
+    }
+}
+
+/// The failures of late, by account and by network address.
 #[derive(Debug, Default)]
 pub struct Throttle {
-    /// Keeps strangers from choosing addresses that fall together with somebody else's.
+    /// Keeps strangers from choosing names that fall together with somebody else's.
     hasher: RandomState,
-    windows: HashMap<u64, Window>,
+    tallies: HashMap<u64, Tally>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Window {
-    started: Instant,
-    failures: u32,
+struct Tally {
+    /// Failures that are not forgotten yet, as of `counted`.
+    failures: f64,
+    counted: Instant,
+    /// Waits since there were no failures.
+    waits: u32,
+    waits_until: Option<Instant>,
+    /// When nothing of it is left.
+    over: Instant,
 }
 
-impl Window {
-    fn is_over(&self, now: Instant) -> bool {
-        now.duration_since(self.started) >= FAILURE_WINDOW
+impl Tally {
+    fn failures(&self, key: Key<'_>, now: Instant) -> f64 {
+        let forgotten =
+            now.duration_since(self.counted).as_secs_f64() / key.forget_after().as_secs_f64();
+        (self.failures - forgotten).max(0.0)
+    }
+
+    fn wait(&self, now: Instant) -> Option<Duration> {
+        self.waits_until?
+            .checked_duration_since(now)
+            .filter(|wait| !wait.is_zero())
+    }
+
+    fn fail(&mut self, key: Key<'_>, now: Instant) {
+        let before = self.failures(key, now);
+        if before == 0.0 {
+            self.waits = 0;
+        }
+        (self.failures, self.counted) = (before + 1.0, now);
+        // Forgetting goes on all the time: the tenth failure of a while counts as the tenth.
+        if self.failures > f64::from(key.max_failures()) - 1.0 {
+            let wait = FIRST_WAIT
+                .saturating_mul(2_u32.saturating_pow(self.waits))
+                .min(LONGEST_WAIT);
+            self.waits = self.waits.saturating_add(1);
+            self.waits_until = Some(now + wait);
+        }
+        let forgotten = now + key.forget_after().mul_f64(self.failures);
+        self.over = self.waits_until.map_or(forgotten, |end| end.max(forgotten));
     }
 }
 
 impl Throttle {
-    /// Whether the address may try a password.
+    /// Whether these may try.
     ///
     /// # Errors
-    /// It had [`MAX_FAILURES`] wrong ones.
-    pub fn check(&self, address: &str, now: Instant) -> Result<(), TooMany> {
-        match self.windows.get(&self.hasher.hash_one(address)) {
-            Some(window) if window.failures >= MAX_FAILURES && !window.is_over(now) => {
-                Err(TooMany {
-                    retry_after: FAILURE_WINDOW - now.duration_since(window.started),
-                })
-            }
-            _ => Ok(()),
+    /// One of them failed too often; the longest wait.
+    pub fn check(&self, keys: &[Key<'_>], now: Instant) -> Result<(), TooMany> {
+        let tallies = keys
+            .iter()
+            .filter_map(|key| self.tallies.get(&self.hasher.hash_one(key)));
+        match tallies.filter_map(|tally| tally.wait(now)).max() {
+            Some(retry_after) => Err(TooMany { retry_after }),
+            None => Ok(()),
         }
     }
 
     /// Records how a try ended, and says whether its end may be told.
     ///
-    /// Many tries at the same moment all pass [`Throttle::check`]; here no more than [`MAX_FAILURES`] of them get an answer.
+    /// Many tries at the same moment all pass [`Throttle::check`]; here no more than the allowed number of them get an answer.
+    /// What is right makes an account start anew, but no network address: one account of their own would do for guessers.
     ///
     /// # Errors
     /// As of [`Throttle::check`].
-    pub fn settle(&mut self, address: &str, right: bool, now: Instant) -> Result<(), TooMany> {
-        self.check(address, now)?;
-        let key = self.hasher.hash_one(address);
-        if right {
-            self.windows.remove(&key);
-            return Ok(());
+    pub fn settle(&mut self, keys: &[Key<'_>], right: bool, now: Instant) -> Result<(), TooMany> {
+        self.check(keys, now)?;
+        for key in keys {
+            let hash = self.hasher.hash_one(key);
+            match (right, key) {
+                (true, Key::Account(_)) => drop(self.tallies.remove(&hash)),
+                (true, Key::Address(_)) => {}
+                (false, _) => {
+                    self.make_room(hash, now);
+                    let none = Tally {
+                        failures: 0.0,
+                        counted: now,
+                        waits: 0,
+                        waits_until: None,
+                        over: now,
+                    };
+                    self.tallies.entry(hash).or_insert(none).fail(*key, now);
+                }
+            }
         }
-        if !self.windows.contains_key(&key) {
-            self.make_room(now);
-        }
-        let window = self.windows.entry(key).or_insert(Window {
-            started: now,
-            failures: 0,
-        });
-        if window.is_over(now) {
-            *window = Window {
-                started: now,
-                failures: 0,
-            };
-        }
-        window.failures += 1;
         Ok(())
     }
 
-    fn make_room(&mut self, now: Instant) {
-        if self.windows.len() < MAX_ADDRESSES {
+    fn make_room(&mut self, hash: u64, now: Instant) {
+        if self.tallies.len() < MAX_REMEMBERED || self.tallies.contains_key(&hash) {
             return;
         }
-        self.windows.retain(|_, window| !window.is_over(now));
-        if self.windows.len() >= MAX_ADDRESSES {
+        self.tallies.retain(|_, tally| tally.over > now);
+        if self.tallies.len() >= MAX_REMEMBERED {
             let oldest = self
-                .windows
+                .tallies
                 .iter()
-                .min_by_key(|(_, window)| window.started)
-                .map(|(key, _)| *key);
-            oldest.map(|key| self.windows.remove(&key));
+                .min_by_key(|(_, tally)| tally.over)
+                .map(|(hash, _)| *hash);
+            oldest.map(|hash| self.tallies.remove(&hash));
         }
     }
 }
@@ -106,49 +182,80 @@ impl Throttle {
 mod tests {
     use super::*;
 
-    fn guess(throttle: &mut Throttle, times: u32, now: Instant) {
+    const ADA: &[Key<'static>] = &[Key::Account("ada")];
+    const BOB: &[Key<'static>] = &[Key::Account("bob")];
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn guess(throttle: &mut Throttle, keys: &[Key<'_>], times: u32, now: Instant) {
         for _ in 0..times {
-            throttle
-                .settle("ada", false, now)
-                .expect("not yet too many");
+            throttle.settle(keys, false, now).expect("not yet too many");
         }
     }
 
+    fn wait(throttle: &Throttle, keys: &[Key<'_>], now: Instant) -> Option<Duration> {
+        throttle.check(keys, now).err().map(|many| many.retry_after)
+    }
+
     #[test]
-    fn too_many_wrong_passwords_have_to_wait_and_then_start_anew() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
-        guess(&mut throttle, MAX_FAILURES, now);
-        assert_eq!(
-            throttle.check("ada", now),
-            Err(TooMany {
-                retry_after: FAILURE_WINDOW
-            })
-        );
-        assert_eq!(throttle.check("bob", now), Ok(()), "others are not held up");
-        let later = now + FAILURE_WINDOW;
-        assert_eq!(throttle.check("ada", later), Ok(()));
-        guess(&mut throttle, MAX_FAILURES, later);
-        assert!(throttle.check("ada", later).is_err());
+    fn waits_grow_with_every_further_failure_and_have_an_end() {
+        let (mut throttle, mut now) = (Throttle::default(), Instant::now());
+        guess(&mut throttle, ADA, MAX_FAILURES, now);
+        let mut waits = Vec::new();
+        for _ in 0..6 {
+            let longest = wait(&throttle, ADA, now).expect("too many");
+            waits.push(longest.as_secs());
+            assert_eq!(wait(&throttle, BOB, now), None, "others are not held up");
+            now += longest;
+            // As many as have been forgotten meanwhile, and one more.
+            while wait(&throttle, ADA, now).is_none() {
+                guess(&mut throttle, ADA, 1, now);
+            }
+        }
+        assert_eq!(waits, [60, 120, 240, 480, 900, 900]);
+        now += FORGET_AFTER * (MAX_FAILURES + 1);
+        guess(&mut throttle, ADA, MAX_FAILURES, now);
+        assert_eq!(wait(&throttle, ADA, now), Some(FIRST_WAIT), "anew");
     }
 
     #[test]
     fn a_right_password_starts_anew() {
         let (mut throttle, now) = (Throttle::default(), Instant::now());
-        guess(&mut throttle, MAX_FAILURES - 1, now);
-        throttle.settle("ada", true, now).expect("in time");
-        guess(&mut throttle, MAX_FAILURES, now);
+        guess(&mut throttle, ADA, MAX_FAILURES - 1, now);
+        throttle.settle(ADA, true, now).expect("in time");
+        guess(&mut throttle, ADA, MAX_FAILURES, now);
+    }
+
+    #[test]
+    fn an_address_that_tries_many_accounts_has_to_wait() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        let address = |text: &str| Key::of_address(text.parse().expect("an address"));
+        let (theirs, neighbour) = (address("2001:db8::1"), address("2001:db8:0:1::1"));
+        for account in 0..MAX_FAILURES_OF_ADDRESS {
+            let name = account.to_string();
+            let keys = [Key::Account(&name), address("2001:db8::ffff")];
+            throttle
+                .settle(&keys, false, now)
+                .expect("not yet too many");
+            // Their own account is no way around it.
+            throttle.settle(&[BOB[0], theirs], true, now).ok();
+        }
+        assert_eq!(wait(&throttle, &[BOB[0], theirs], now), Some(FIRST_WAIT));
+        assert_eq!(wait(&throttle, &[BOB[0], neighbour], now), None);
+        assert_eq!(address("::ffff:10.1.2.3"), address("10.1.2.3"));
+        let later = now + FIRST_WAIT + SECOND;
+        assert_eq!(wait(&throttle, &[BOB[0], theirs], later), None);
     }
 
     #[test]
     fn guesses_at_the_same_moment_get_no_more_answers() {
         let (mut throttle, now) = (Throttle::default(), Instant::now());
         let passed = (0..100)
-            .filter(|_| throttle.check("ada", now).is_ok())
+            .filter(|_| throttle.check(ADA, now).is_ok())
             .count();
         assert_eq!(passed, 100);
-        guess(&mut throttle, MAX_FAILURES, now);
+        guess(&mut throttle, ADA, MAX_FAILURES, now);
         assert!(
-            throttle.settle("ada", true, now).is_err(),
+            throttle.settle(ADA, true, now).is_err(),
             "not even the right one"
         );
     }
@@ -156,11 +263,11 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let (mut throttle, now) = (Throttle::default(), Instant::now());
-        for address in 0..MAX_ADDRESSES + 10 {
-            throttle
-                .settle(&address.to_string(), false, now)
-                .expect("the first one");
+        for account in 0..MAX_REMEMBERED + 10 {
+            let name = account.to_string();
+            let first = throttle.settle(&[Key::Account(&name)], false, now);
+            first.expect("the first one");
         }
-        assert_eq!(throttle.windows.len(), MAX_ADDRESSES);
+        assert_eq!(throttle.tallies.len(), MAX_REMEMBERED);
     }
 }

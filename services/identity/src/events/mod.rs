@@ -1,3 +1,4 @@
-//! What others hear of accounts.
+//! What others hear of accounts, and what identity hears of others.
 
+pub mod on_action_recorded;
 pub mod publish;

@@ -2,12 +2,10 @@
 //!
 //! An unknown address and a wrong password get the same answer after the same work.
 
-use std::{sync::PoisonError, time::Instant};
-
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::Rpc;
+use super::{Rpc, throttled};
 use crate::{
     domain::{
         account::Account,
@@ -23,10 +21,8 @@ pub(super) async fn authenticate(
     email: &Email,
     password: SecretString,
 ) -> Result<Account, Error> {
-    let throttle = || rpc.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-    throttle()
-        .check(email.as_str(), Instant::now())
-        .map_err(Error::TooManyFailures)?;
+    let keys = throttled::account_and_address(email.as_str());
+    throttled::check(rpc, &keys)?;
 
     let account = store::accounts::find_by_email(rpc.db.read(), email).await?;
     // Asked for nobody too, so that both ways cost the same.
@@ -45,9 +41,7 @@ pub(super) async fn authenticate(
             .write(|tx| async move { store::audit::append(&tx, entry.clone()).await })
             .await?;
     }
-    throttle()
-        .settle(email.as_str(), right, Instant::now())
-        .map_err(Error::TooManyFailures)?;
+    throttled::settle(rpc, &keys, right)?;
 
     let account = account.filter(|_| right).ok_or(Error::InvalidCredentials)?;
     if account.is_active() {

@@ -37,6 +37,7 @@ pub(super) async fn set_password(
         .write(|tx| async move {
             store::accounts::set_password(&tx, account, hash.clone()).await?;
             store::mails::forget(&tx, account).await?;
+            store::challenges::forget(&tx, account).await?;
             store::sessions::end_all(&tx, account).await?;
             store::audit::append(&tx, entry.clone()).await?;
             Ok(())

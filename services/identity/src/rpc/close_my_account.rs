@@ -29,6 +29,8 @@ pub(super) async fn handle(
                 store::accounts::save(&tx, &account).await?;
                 store::accounts::forget_password(&tx, id).await?;
                 store::mails::forget(&tx, id).await?;
+                store::challenges::forget(&tx, id).await?;
+                store::second_factors::forget(&tx, id).await?;
                 store::sessions::end_all(&tx, id).await?;
                 outbox::append(&tx, &pb::AccountClosed::from(&closed)).await?;
                 store::audit::append(&tx, Entry::by_owner(Action::Closed, id)).await?;

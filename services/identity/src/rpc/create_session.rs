@@ -1,11 +1,11 @@
-//! Logs in: trades e-mail and password for an access token and a refresh token.
+//! Logs in: trades e-mail and password for an access token and a refresh token, or for a challenge to show a code.
 
 use chassis::Call;
 use contracts::caravan::identity::v1 as pb;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::{Rpc, authenticate::authenticate};
+use super::{Rpc, authenticate::authenticate, second_factor::challenge};
 use crate::{
     domain::{
         audit::{Action, Entry},
@@ -26,10 +26,19 @@ pub(super) async fn handle(
     let email = Email::parse(&request.email)
         .ok_or_else(|| Error::invalid("email", "must be an e-mail address"))?;
     let account = authenticate(rpc, &email, password).await?;
+    let id = account.parts().id;
+    if let Some(challenge) = challenge::begin(rpc, id, request.client.clone()).await? {
+        return Ok(pb::CreateSessionResponse {
+            session: Some(pb::Session {
+                second_factor_challenge: Some(challenge),
+                ..pb::Session::default()
+            }),
+        });
+    }
     let now = chassis::clock::now();
     let session = &Session::begin(
         Uuid::now_v7(),
-        account.parts().id,
+        id,
         request.client,
         refresh::random()?.to_vec(),
         now,

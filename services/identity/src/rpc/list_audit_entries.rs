@@ -1,7 +1,8 @@
-//! Who did what to whose account, newest first.
+//! Who did what to whom, newest first.
 
 use chassis::{Call, clock, page::Page};
 use contracts::caravan::identity::v1 as pb;
+use time::OffsetDateTime;
 
 use super::{Rpc, convert};
 use crate::{
@@ -21,6 +22,10 @@ pub(super) async fn handle(
             .transpose()?,
         actor: given(request.actor),
         action: given(request.action),
+        service: given(request.service),
+        target: given(request.target),
+        since: time(request.since, "since")?,
+        until: time(request.until, "until")?,
     };
     let page = Page::of(request.page_size, &request.page_token).map_err(Error::Invalid)?;
     let mut entries = store::audit::list(rpc.db.read(), filter, &page).await?;
@@ -31,6 +36,16 @@ pub(super) async fn handle(
     })
 }
 
+fn time(
+    timestamp: Option<prost_types::Timestamp>,
+    field: &str,
+) -> Result<Option<OffsetDateTime>, Error> {
+    let read = |timestamp| {
+        clock::from_timestamp(&timestamp).ok_or_else(|| Error::invalid(field, "is no time"))
+    };
+    timestamp.map(read).transpose()
+}
+
 fn entry(row: Model) -> pb::AuditEntry {
     let account_id = row.account_id.map(|id| id.to_string()).unwrap_or_default();
     pb::AuditEntry {
@@ -38,8 +53,12 @@ fn entry(row: Model) -> pb::AuditEntry {
         time: Some(clock::timestamp_us(row.at_us)),
         actor: row.actor,
         action: row.action,
-        service: "identity".to_owned(),
-        target: account_id.clone(),
+        service: row.service,
+        target: if row.target.is_empty() {
+            account_id.clone()
+        } else {
+            row.target
+        },
         account_id,
         detail: row.detail,
         request_id: row.request_id,

@@ -13,6 +13,7 @@ use crate::{
     domain::{account::Account, session::Session, throttle::Throttle},
     error::Error,
     passwords::Passwords,
+    second_factor::seal::Seal,
     service_clients::ServiceClients,
     store,
     tokens::{Tokens, refresh},
@@ -41,9 +42,11 @@ mod register_account;
 mod request_email_verification;
 mod request_password_reset;
 mod reset_password;
+mod second_factor;
 mod send_mail;
 mod set_account_roles;
 mod set_state;
+mod throttled;
 mod update_my_account;
 mod verify_email;
 
@@ -54,22 +57,24 @@ pub struct Rpc {
     pub(crate) passwords: Passwords,
     tokens: Tokens,
     service_clients: Arc<ServiceClients>,
+    seal: Seal,
     throttle: Arc<Mutex<Throttle>>,
 }
 
 impl Rpc {
-    /// The rpcs over this database; passwords are hashed `hashes_at_once` at a time.
+    /// The rpcs over this database; passwords are hashed `hashes_at_once` at a time, secrets of second factors sealed.
     pub fn new(
         db: Db,
         tokens: Tokens,
         service_clients: ServiceClients,
-        hashes_at_once: u16,
+        (hashes_at_once, seal): (u16, Seal),
     ) -> Self {
         Self {
             db,
             passwords: Passwords::new(hashes_at_once),
             tokens,
             service_clients: Arc::new(service_clients),
+            seal,
             throttle: Arc::default(),
         }
     }

@@ -5,7 +5,7 @@ use contracts::caravan::identity::v1 as pb;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::{Rpc, convert, send_mail};
+use super::{Rpc, convert, send_mail, throttled};
 use crate::{
     domain::{
         account::{Account, Registered, Role},
@@ -31,11 +31,15 @@ pub(super) async fn handle(
         chassis::clock::now(),
     )?;
     let Registered(account) = registered;
+    let address = throttled::address();
+    throttled::check(rpc, &address)?;
     // Before the costly hash; whoever comes at the same moment is caught below.
     if store::accounts::find_by_email(rpc.db.read(), &account.parts().email)
         .await?
         .is_some()
     {
+        // Somebody may be finding out who has an account.
+        throttled::settle(rpc, &address, false)?;
         return Err(Error::EmailTaken);
     }
     let hash = &rpc.passwords.hash(password).await?;

@@ -35,6 +35,7 @@ pub(super) async fn handle(
                 store::accounts::save(&tx, &account).await?;
                 if !active {
                     store::sessions::end_all(&tx, id).await?;
+                    store::challenges::forget(&tx, id).await?;
                 }
                 outbox::append(&tx, &pb::AccountUpdated::from(&updated)).await?;
                 store::audit::append(&tx, Entry::new(actor.clone(), action, id)).await?;

@@ -2,8 +2,10 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod challenges;
 pub mod entity;
 pub mod mails;
 pub mod migrations;
+pub mod second_factors;
 pub mod sessions;
 pub mod signing_keys;

@@ -1,8 +1,8 @@
-//! The table `audit_entries`: rows come and, when they are too old, go; they never change.
+//! The table `audit_entries`: rows come and, when they are too old, go; they never change, which triggers see to.
 
 use sea_orm::entity::prelude::*;
 
-/// Who did what to whose account.
+/// Who did what to whom.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "audit_entries")]
@@ -22,6 +22,10 @@ pub struct Model {
     pub detail: String,
     /// The request that did it.
     pub request_id: String,
+    /// The service that it was done in.
+    pub service: String,
+    /// To what; empty where it is the account or nobody's.
+    pub target: String,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

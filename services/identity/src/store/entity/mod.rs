@@ -3,6 +3,9 @@
 pub mod account;
 pub mod audit_entry;
 pub mod credential;
+pub mod login_challenge;
 pub mod mail;
+pub mod recovery_code;
+pub mod second_factor;
 pub mod session;
 pub mod signing_key;

@@ -7,6 +7,8 @@ mod m0002_signing_keys;
 mod m0003_sessions;
 mod m0004_audit;
 mod m0005_clients;
+mod m0006_audit_of_all;
+mod m0007_second_factors;
 
 /// Every step, oldest first.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_sessions::Migration),
             Box::new(m0004_audit::Migration),
             Box::new(m0005_clients::Migration),
+            Box::new(m0006_audit_of_all::Migration),
+            Box::new(m0007_second_factors::Migration),
         ]
     }
 }
