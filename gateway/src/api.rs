@@ -6,7 +6,6 @@ use std::{
 };
 
 use anyhow::Context as _;
-use bytes::Bytes;
 use contracts::{
     caravan::options::v1::{HeaderField, Idempotency},
     policy::{self, MethodPolicy},
@@ -16,6 +15,7 @@ use prost_reflect::{DescriptorPool, MethodDescriptor};
 use transcode::TextTemplate;
 
 use crate::{
+    page::Document,
     policy::{Policies, Rules, Subject},
     problem::Problem,
     source::{Contract, DefaultAccess},
@@ -34,9 +34,9 @@ pub struct Api {
     routes: Vec<Option<Rules>>,
     pool: DescriptorPool,
     /// Made when it is first asked for.
-    openapi: OnceLock<Bytes>,
+    openapi: OnceLock<Document>,
     /// As `openapi`.
-    docs: OnceLock<Bytes>,
+    docs: OnceLock<Document>,
 }
 
 /// What the gateway knows of an rpc beyond its messages.
@@ -188,18 +188,19 @@ impl Api {
     }
 
     /// The OpenAPI document of these routes.
-    pub fn openapi(&self) -> Bytes {
-        let document = || Bytes::from(openapi::document(&self.pool, &self.rest).to_string());
-        self.openapi.get_or_init(document).clone()
+    pub(crate) fn openapi(&self) -> &Document {
+        self.openapi.get_or_init(|| {
+            let document = openapi::document(&self.pool, &self.rest);
+            Document::new(document.to_string().into())
+        })
     }
 
     /// The reference page of these routes.
-    pub fn docs(&self) -> Bytes {
-        let page = || {
+    pub(crate) fn docs(&self) -> &Document {
+        self.docs.get_or_init(|| {
             let document = openapi::document(&self.pool, &self.rest);
-            Bytes::from(openapi::page(&document))
-        };
-        self.docs.get_or_init(page).clone()
+            Document::new(openapi::page(&document).into())
+        })
     }
 }
 

@@ -1,13 +1,16 @@
 //! What the gateway reads from its arguments and environment. Nothing else reads them.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use chassis::config::{Telemetry, Upstreams};
+use chassis::{
+    config::{Telemetry, Upstreams},
+    tls,
+};
 
 use crate::{
     source::{DefaultAccess, Sources},
     tls::Files,
-    upstream::Target,
+    upstream::{Target, is_secure},
 };
 
 /// REST/JSON in front of the mesh's gRPC services.
@@ -36,6 +39,40 @@ pub struct Config {
     )]
     pub targets: Vec<Target>,
 
+    /// Time between two looks whether the names of upstreams have other addresses now.
+    #[arg(long, env = "RESOLVE_INTERVAL", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub resolve_interval: Duration,
+
+    /// Authorities of the certificates of upstreams with `https`, in PEM; read again when it changes, like the next two.
+    #[arg(long, env = "UPSTREAM_TLS_CA_FILE", value_name = "FILE")]
+    pub upstream_tls_ca: Option<PathBuf>,
+
+    /// Certificate that the gateway shows to upstreams that ask for one, in PEM: services of the chassis do.
+    #[arg(
+        long,
+        env = "UPSTREAM_TLS_CERT_FILE",
+        value_name = "FILE",
+        requires_all = ["upstream_tls_key", "upstream_tls_ca"]
+    )]
+    pub upstream_tls_cert: Option<PathBuf>,
+
+    /// Private key of that certificate, in PEM.
+    #[arg(
+        long,
+        env = "UPSTREAM_TLS_KEY_FILE",
+        value_name = "FILE",
+        requires = "upstream_tls_cert"
+    )]
+    pub upstream_tls_key: Option<PathBuf>,
+
+    /// How ids in certificates of services begin; the logical name follows.
+    #[arg(
+        long,
+        env = "SERVICE_ID_PREFIX",
+        default_value = "spiffe://cluster.local/ns/caravan/sa/"
+    )]
+    pub service_id_prefix: String,
+
     /// File with the contract: an encoded `google.protobuf.FileDescriptorSet`. Repeatable; instead of the built-in contract.
     #[arg(
         long = "descriptor-set",
@@ -45,7 +82,7 @@ pub struct Config {
     )]
     pub descriptor_sets: Vec<PathBuf>,
 
-    /// Upstream that tells its contract by server reflection, `http://host:port`; it also serves it, where no `--upstream`
+    /// Upstream that tells its contract by server reflection, `http[s]://host:port`; it also serves it, where no `--upstream`
     /// says otherwise. Repeatable; instead of the built-in contract.
     #[arg(long, env = "REFLECTION", value_name = "URL", value_delimiter = ',')]
     pub reflection: Vec<Target>,
@@ -97,16 +134,44 @@ pub struct Config {
 
 impl Config {
     /// Where contracts come from.
-    pub fn sources(&self) -> Sources {
-        Sources {
-            files: self.descriptor_sets.clone(),
-            reflection: self
-                .reflection
-                .iter()
-                .map(|target| target.uri.clone())
-                .collect(),
-            default_access: self.default_access,
+    ///
+    /// # Errors
+    /// One comes over TLS, but nothing says whom to trust.
+    pub fn sources(&self, tls: Option<Arc<tls::Client>>) -> anyhow::Result<Sources> {
+        let reflection: Vec<_> = self
+            .reflection
+            .iter()
+            .map(|target| target.uri.clone())
+            .collect();
+        let untrusted = reflection
+            .iter()
+            .find(|uri| is_secure(uri) && tls.is_none());
+        if let Some(uri) = untrusted {
+            anyhow::bail!("{uri}: TLS needs --upstream-tls-ca");
         }
+        Ok(Sources {
+            files: self.descriptor_sets.clone(),
+            reflection,
+            default_access: self.default_access,
+            tls,
+        })
+    }
+
+    /// Whom among upstreams to trust, and what to show them.
+    ///
+    /// # Errors
+    /// A file cannot be used.
+    pub fn upstream_tls(&self) -> anyhow::Result<Option<tls::Client>> {
+        let Some(authorities) = self.upstream_tls_ca.clone() else {
+            return Ok(None);
+        };
+        let certificate = self.upstream_tls_cert.clone();
+        let files = tls::ClientFiles {
+            authorities,
+            identity: certificate.zip(self.upstream_tls_key.clone()),
+        };
+        let ids = tls::ServiceIds::new(&self.service_id_prefix);
+        tls::Client::load(files, ids).map(Some)
     }
 
     /// The files of TLS towards clients, where there is to be TLS.

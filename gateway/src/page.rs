@@ -1,12 +1,32 @@
 //! Documents about the routes themselves.
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use crate::{
-    answer::{Answer, json},
+    answer::{Answer, Body, json},
     exchange::Exchange,
+    policy::{Variants, etag, matches},
     router::not_allowed,
 };
+
+/// A text that stays the same as long as its contract.
+#[derive(Debug)]
+pub(crate) struct Document {
+    text: Bytes,
+    etag: HeaderValue,
+    variants: Variants,
+}
+
+impl Document {
+    pub(crate) fn new(text: Bytes) -> Self {
+        Self {
+            etag: etag(&text),
+            variants: Variants::default(),
+            text,
+        }
+    }
+}
 
 /// A document that the gateway makes of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,15 +61,27 @@ impl Page {
         if exchange.head.method != Method::GET && exchange.head.method != Method::HEAD {
             return not_allowed(exchange, "GET, HEAD");
         }
-        match self {
-            Self::OpenApi => json(StatusCode::OK, exchange.api.openapi()),
-            Self::Docs => {
-                let mut answer = json(StatusCode::OK, exchange.api.docs());
-                let headers = answer.headers_mut();
-                headers.insert(header::CONTENT_TYPE, HTML);
-                headers.insert(header::CONTENT_SECURITY_POLICY, DOCS_POLICY);
-                answer
-            }
+        let document = match self {
+            Self::OpenApi => exchange.api.openapi(),
+            Self::Docs => exchange.api.docs(),
+        };
+        let mut answer = json(StatusCode::OK, document.text.clone());
+        answer.extensions_mut().insert(document.variants.clone());
+        let headers = answer.headers_mut();
+        if self == Self::Docs {
+            headers.insert(header::CONTENT_TYPE, HTML);
+            headers.insert(header::CONTENT_SECURITY_POLICY, DOCS_POLICY);
         }
+        // Kept by clients, and asked for again with its tag: another contract is another document.
+        headers.insert(header::ETAG, document.etag.clone());
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        let known = exchange.head.headers.get(header::IF_NONE_MATCH);
+        if known.is_some_and(|tags| matches(tags, &document.etag)) {
+            *answer.status_mut() = StatusCode::NOT_MODIFIED;
+            *answer.body_mut() = Body::default();
+            answer.headers_mut().remove(header::CONTENT_TYPE);
+        }
+        exchange.gateway.policies.compress(exchange, &mut answer);
+        answer
     }
 }

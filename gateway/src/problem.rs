@@ -112,6 +112,12 @@ impl Problem {
         problem
     }
 
+    /// The same, said of one line of a body.
+    pub(crate) fn in_line(mut self, number: u64) -> Self {
+        self.0.detail = format!("line {number}: {}", self.0.detail);
+        self
+    }
+
     /// How a call ended. Texts of faults that no service chose for the public are replaced.
     pub(crate) fn of_status(status: &Status) -> Self {
         let http = status::http_status(status.code);

@@ -11,7 +11,7 @@ use transcode::{Encoder, Found, Input};
 use crate::{
     answer::{Answer, json},
     api::{Api, Method},
-    body,
+    body::{self, is_lines},
     exchange::Exchange,
     gateway::Place,
     headers::{self, Times},
@@ -54,7 +54,7 @@ pub(crate) async fn answer(
         repeatable: method.is_repeatable(&exchange.head.method, has_key),
     };
     let Some(format) = format else {
-        let call = pin!(async { upstream.call(call).await?.only().await });
+        let call = pin!(upstream.unary(call));
         let message = within(deadline, call).await?;
         return one(exchange.api, &found, &message);
     };
@@ -93,13 +93,23 @@ fn format(
     found: &Found<'_, '_>,
     method: &Method,
 ) -> Result<Option<Format>, Problem> {
-    let is_upload = found.binding().takes_raw_body() && !method.server_streaming;
-    if method.client_streaming && !is_upload {
-        return Err(Problem::new(
-            StatusCode::UPGRADE_REQUIRED,
-            "WEBSOCKET_REQUIRED",
-            "this rpc takes a stream of messages: open a WebSocket at this path",
-        ));
+    if method.client_streaming {
+        let content_type = headers::text(&exchange.head.headers, &header::CONTENT_TYPE);
+        let is_upload = found.binding().takes_raw_body() || content_type.is_some_and(is_lines);
+        if method.server_streaming || !is_upload {
+            return Err(Problem::new(
+                StatusCode::UPGRADE_REQUIRED,
+                "WEBSOCKET_REQUIRED",
+                match method.server_streaming {
+                    true => "this rpc takes and gives streams: open a WebSocket at this path",
+                    false => {
+                        "this rpc takes a stream of messages: open a WebSocket at this path, \
+                         or send them as lines of application/x-ndjson"
+                    }
+                },
+            ));
+        }
+        return Ok(None);
     }
     if !method.server_streaming {
         return Ok(None);

@@ -29,7 +29,7 @@ use crate::{
     gateway::Gateway,
     policy::{Policies, Settings, UpstreamKeys},
     server,
-    source::{self, Contract, Watch},
+    source::{self, Contract, Sources, Watch},
     tls::Tls,
     upstream::Directory,
     worker,
@@ -94,7 +94,10 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let workers = usize::from(config.worker_threads);
     // This thread calls upstreams too, to ask for keys: over connections that no worker waits for.
     worker::become_worker(workers);
+    let upstream_tls = config.upstream_tls()?.map(Arc::new);
     let directory = Directory::new(&config.targets, &config.upstreams, workers + 1);
+    let directory = Arc::new(directory.secured(upstream_tls.clone())?);
+    let sources = config.sources(upstream_tls.clone())?;
     let verifier = verifier(&config, &directory)?;
     let policies = Arc::new(Policies::new(settings, verifier.clone()));
     if let Some(verifier) = verifier {
@@ -105,7 +108,14 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         let drain = drain.clone();
         tokio::spawn(async move { tls.keep_fresh(drain).await });
     }
-    let (gateway, served) = contract(&config, Arc::new(directory), policies, &drain).await?;
+    if let Some(tls) = upstream_tls {
+        let drain = drain.clone();
+        tokio::spawn(async move { tls.keep_fresh(drain).await });
+    }
+    let (resolved, interval) = (directory.clone(), config.resolve_interval);
+    let stop = drain.clone();
+    tokio::spawn(async move { resolved.keep_resolved(interval, stop).await });
+    let (gateway, served) = contract(&config, sources, directory, policies, &drain).await?;
 
     let report = Readiness::new()
         .when("contract", move || {
@@ -146,12 +156,12 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// contract yet keeps the gateway from being ready, not from starting.
 async fn contract(
     config: &Config,
+    sources: Sources,
     directory: Arc<Directory>,
     policies: Arc<Policies>,
     drain: &CancellationToken,
 ) -> anyhow::Result<(Arc<Gateway>, Arc<AtomicBool>)> {
     let start = Instant::now();
-    let sources = config.sources();
     let read = sources.read().await;
     let is_served = Arc::new(AtomicBool::new(read.is_ok()));
     let contract = match read {

@@ -17,8 +17,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{gateway::Gateway, pipeline, policy::Limits, tls::Tls};
 
-/// Most connections at once; more wait in the system's backlog.
-const MAX_CONNECTIONS: usize = 10_000;
 /// Most requests at once on one HTTP/2 connection.
 const MAX_CONCURRENT_STREAMS: u32 = 200;
 /// Streams of one connection that the client reset before they were looked at (rapid reset).
@@ -40,9 +38,11 @@ pub async fn serve(
     drain: CancellationToken,
     drain_timeout: Duration,
 ) -> bool {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let limits = gateway.policies.limits();
+    // More wait in the system's backlog.
+    let places = Arc::new(Semaphore::new(limits.connections));
     let connections = TaskTracker::new();
-    let builder = builder(gateway.policies.limits());
+    let builder = builder(limits);
     let accept = async {
         loop {
             let Ok(place) = places.clone().acquire_owned().await else {

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
+use chassis::tls;
 use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
@@ -14,8 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 /// What clients may choose by ALPN, the best first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
-/// Time between two looks at the files.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Longest time of a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -52,31 +51,19 @@ impl Tls {
         Ok(Self { files, current })
     }
 
-    /// Looks at the files again and again until `stop`. What cannot be used leaves the old certificate in place.
+    /// Looks at the files again and again until `stop`. What cannot be used leaves the old certificate in place and is told
+    /// in the log.
     pub async fn keep_fresh(&self, stop: CancellationToken) {
-        loop {
-            let pause = tokio::time::sleep(LOOK_EVERY);
-            if stop.run_until_cancelled(pause).await.is_none() {
-                return;
+        tls::keep_fresh(stop, || async {
+            let loaded = Loaded::read(&self.files)?;
+            let current = self.current.load();
+            let is_new = loaded.certificate != current.certificate || loaded.key != current.key;
+            if is_new {
+                self.current.store(Arc::new(loaded));
             }
-            self.look();
-        }
-    }
-
-    fn look(&self) {
-        match Loaded::read(&self.files) {
-            Ok(loaded) => {
-                let current = self.current.load();
-                if loaded.certificate != current.certificate || loaded.key != current.key {
-                    self.current.store(Arc::new(loaded));
-                    tracing::info!("a new certificate is shown to clients");
-                }
-            }
-            Err(error) => tracing::warn!(
-                error = &*error,
-                "the certificate cannot be used; the old one stays"
-            ),
-        }
+            Ok(is_new)
+        })
+        .await;
     }
 
     /// Shakes hands with a client; `None` where it does not, in time.

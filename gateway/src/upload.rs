@@ -1,8 +1,13 @@
-//! A body that goes on as it comes: rpcs that take a stream of `google.api.HttpBody` and answer with one message.
+//! A body that goes on as it comes: rpcs that take a stream and answer with one message. Each chunk is a message where they
+//! take `google.api.HttpBody`, else each line of JSON is.
+
+mod lines;
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use lines::{Lines, TooLong};
 use tokio::time::timeout;
 use transcode::{Encoder, Found, Input};
 
@@ -15,10 +20,10 @@ use crate::{
     upstream::{Outgoing, Reply, frame, open_frame},
 };
 
-/// Sends each chunk of the body as a message, no faster than the upstream takes them, and waits for its answer.
+/// Sends the body's messages, no faster than the upstream takes them, and waits for its answer.
 ///
 /// # Errors
-/// The body breaks off or stands still, or the call fails; that may be before the body's end.
+/// The body breaks off, stands still or is no message, or the call fails; that may be before the body's end.
 pub(crate) async fn upload(
     exchange: &Exchange<'_>,
     found: &Found<'_, '_>,
@@ -41,61 +46,117 @@ async fn send(
     exchange: &Exchange<'_>,
     found: &Found<'_, '_>,
     mut body: Incoming,
-    mut outgoing: Outgoing,
+    outgoing: Outgoing,
 ) -> Result<(), Problem> {
-    let longest = exchange.gateway.policies.limits().body_timeout;
-    let mut encoder = Encoder::default();
-    let mut is_first = true;
-    loop {
-        let frame = timeout(longest, body.frame());
-        let mut is_last = false;
-        let chunk = match frame.await.map_err(|_| body::too_slow())? {
-            Some(frame) => match frame.map_err(|_| body::incomplete())?.into_data() {
-                Ok(chunk) => chunk,
-                Err(_) => continue, // Trailers.
-            },
-            // Path and query may say something without a body.
-            None if is_first => {
-                is_last = true;
-                Bytes::new()
-            }
-            None => break,
-        };
-        is_first = false;
-        let message = encoded(exchange, found, &mut encoder, &chunk)?;
-        if outgoing.send(message).await.is_err() {
-            // The upstream takes no more: its answer says why.
-            return Ok(());
-        }
-        if is_last {
+    let limits = exchange.gateway.policies.limits();
+    let mut sender = Sender {
+        exchange,
+        found,
+        encoder: match exchange.gateway.ignore_unknown_fields {
+            true => Encoder::lenient(),
+            false => Encoder::default(),
+        },
+        outgoing,
+        lines: (!found.binding().takes_raw_body()).then(|| Lines::new(limits.message_bytes)),
+        is_open: true,
+    };
+    let mut is_empty = true;
+    while sender.is_open {
+        let frame = timeout(limits.body_timeout, body.frame()).await;
+        let Some(frame) = frame.map_err(|_| body::too_slow())? else {
             break;
-        }
+        };
+        let Ok(chunk) = frame.map_err(|_| body::incomplete())?.into_data() else {
+            continue; // Trailers.
+        };
+        is_empty = false;
+        sender.chunk(&chunk).await?;
     }
-    // The same.
-    let _ = outgoing.finish();
-    Ok(())
+    sender.finish(is_empty).await
 }
 
-fn encoded(
-    exchange: &Exchange<'_>,
-    found: &Found<'_, '_>,
-    encoder: &mut Encoder,
-    chunk: &[u8],
-) -> Result<Bytes, Problem> {
-    let head = exchange.head;
-    let fields = rest::header_fields(found, &head.headers)?;
-    let content_type = headers::text(&head.headers, &http::header::CONTENT_TYPE);
-    let input = Input {
-        query: head.uri.query().unwrap_or_default(),
-        body: chunk,
-        content_type: content_type.unwrap_or_default(),
-        headers: &fields,
-    };
-    let mut framed = Vec::with_capacity(chunk.len() + 64);
-    open_frame(&mut framed);
-    found
-        .encode(encoder, &input, &mut framed)
-        .map_err(|error| Problem::of_input(&error))?;
-    frame(&mut framed);
-    Ok(framed.into())
+/// Makes messages of what comes and sends them as the upstream takes them.
+struct Sender<'s, 'r> {
+    exchange: &'s Exchange<'r>,
+    found: &'s Found<'s, 's>,
+    encoder: Encoder,
+    outgoing: Outgoing,
+    /// Where each line is a message; else each chunk is one.
+    lines: Option<Lines>,
+    /// Whether the upstream takes more; where it does not, its answer says why.
+    is_open: bool,
+}
+
+impl Sender<'_, '_> {
+    async fn chunk(&mut self, chunk: &[u8]) -> Result<(), Problem> {
+        let Some(lines) = &mut self.lines else {
+            return self.message(chunk).await;
+        };
+        lines.push(chunk);
+        while let Some(line) = self.line()? {
+            self.message(&line).await?;
+        }
+        Ok(())
+    }
+
+    fn line(&mut self) -> Result<Option<Bytes>, Problem> {
+        let Some(lines) = &mut self.lines else {
+            return Ok(None);
+        };
+        lines.next().map_err(|TooLong| {
+            let detail = format!("line {} is too long for a message", lines.number() + 1);
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", detail)
+        })
+    }
+
+    /// Path and query may say something without a body, but no line is no message.
+    async fn finish(mut self, is_empty: bool) -> Result<(), Problem> {
+        match &mut self.lines {
+            None if is_empty => self.message(&[]).await?,
+            None => {}
+            Some(lines) => {
+                if let Some(line) = lines.rest() {
+                    self.message(&line).await?;
+                }
+            }
+        }
+        if self.is_open {
+            // Fails where the upstream takes no more: its answer says why.
+            let _ = self.outgoing.finish();
+        }
+        Ok(())
+    }
+
+    async fn message(&mut self, body: &[u8]) -> Result<(), Problem> {
+        if !self.is_open {
+            return Ok(());
+        }
+        let message = self.encoded(body)?;
+        self.is_open = self.outgoing.send(message).await.is_ok();
+        Ok(())
+    }
+
+    fn encoded(&mut self, body: &[u8]) -> Result<Bytes, Problem> {
+        let head = self.exchange.head;
+        let fields = rest::header_fields(self.found, &head.headers)?;
+        let content_type = headers::text(&head.headers, &http::header::CONTENT_TYPE);
+        let input = Input {
+            query: head.uri.query().unwrap_or_default(),
+            body,
+            content_type: content_type.unwrap_or_default(),
+            headers: &fields,
+        };
+        let mut framed = Vec::with_capacity(body.len() + 64);
+        open_frame(&mut framed);
+        let encoded = self.found.encode(&mut self.encoder, &input, &mut framed);
+        encoded.map_err(|error| {
+            let problem = Problem::of_input(&error);
+            match &self.lines {
+                Some(lines) => problem.in_line(lines.number()),
+                None => problem,
+            }
+        })?;
+        frame(&mut framed);
+        Ok(framed.into())
+    }
 }

@@ -111,7 +111,8 @@ impl Client {
 impl ClientFiles {
     fn read(&self) -> anyhow::Result<Contents> {
         let identity = self.identity.as_ref();
-        let identity = identity.map(|(certificate, key)| anyhow::Ok((read(certificate)?, read(key)?)));
+        let identity =
+            identity.map(|(certificate, key)| anyhow::Ok((read(certificate)?, read(key)?)));
         Ok(Contents {
             authorities: read(&self.authorities)?,
             identity: identity.transpose()?,

@@ -1,7 +1,11 @@
 //! Encodings of answers: zstd, br and gzip, each at the level that costs least. Streams are left alone: their messages
 //! are small and go out one by one.
 
-use std::{cell::RefCell, io::Write};
+use std::{
+    cell::RefCell,
+    io::Write,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress};
@@ -75,6 +79,18 @@ impl Encoding {
     }
 }
 
+/// The encodings of a text that is sent more than once, each made when it is first asked for. Goes with an answer as an
+/// extension.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Variants(Arc<[OnceLock<Option<Bytes>>; Encoding::ALL.len()]>);
+
+impl Variants {
+    fn get(&self, encoding: Encoding, text: &Bytes) -> Option<Bytes> {
+        let variant = &self.0[encoding as usize];
+        variant.get_or_init(|| encode(encoding, text)).clone()
+    }
+}
+
 /// Compresses an answer where the client accepts it and something is won. Vary is set wherever it could have been.
 pub(crate) fn compress(request: &HeaderMap, min_bytes: usize, answer: &mut Answer) {
     let Body::Whole(bytes) = answer.body() else {
@@ -93,11 +109,15 @@ pub(crate) fn compress(request: &HeaderMap, min_bytes: usize, answer: &mut Answe
     let Some(encoding) = accept.and_then(Encoding::accepted) else {
         return;
     };
+    let variants = answer.extensions_mut().remove::<Variants>();
     let Body::Whole(bytes) = answer.body() else {
         return;
     };
-    let Some(compressed) = encode(encoding, bytes).filter(|compressed| compressed.len() < length)
-    else {
+    let compressed = match variants {
+        Some(variants) => variants.get(encoding, bytes),
+        None => encode(encoding, bytes),
+    };
+    let Some(compressed) = compressed.filter(|compressed| compressed.len() < length) else {
         return;
     };
     *answer.body_mut() = Body::Whole(compressed);
@@ -221,6 +241,25 @@ mod tests {
                 assert_eq!(plain, text, "{encoding:?}");
             }
         }
+    }
+
+    #[test]
+    fn encodings_of_what_is_kept_are_made_once() {
+        let mut request = HeaderMap::new();
+        request.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        let variants = Variants::default();
+        let answer = || {
+            let mut answer = crate::answer::json(http::StatusCode::OK, "tea ".repeat(500).into());
+            answer.extensions_mut().insert(variants.clone());
+            compress(&request, 100, &mut answer);
+            let Body::Whole(bytes) = answer.into_body() else {
+                panic!("a whole body");
+            };
+            bytes
+        };
+        let first = answer();
+        assert!(first.len() < 500);
+        assert_eq!(first.as_ptr(), answer().as_ptr());
     }
 
     #[test]

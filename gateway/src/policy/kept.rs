@@ -16,6 +16,8 @@ use tokio::time::timeout;
 use super::{
     Rules,
     cache::{Kept, Lookup, Outcome, Store, etag},
+    compress::Variants,
+    metrics,
     settings::RouteCache,
 };
 use crate::{
@@ -115,6 +117,7 @@ impl CacheRule {
             headers,
             etag: etag(body),
             body: body.clone(),
+            variants: Variants::default(),
             asked_at,
             fresh_until,
             stale_until: fresh_until + self.stale_if_error,
@@ -153,6 +156,8 @@ impl CacheRule {
         }
         if is_known {
             *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        } else {
+            answer.extensions_mut().insert(kept.variants.clone());
         }
         answer
     }
@@ -167,7 +172,7 @@ fn times(contract: &Cache) -> (Duration, Duration) {
 }
 
 /// If-None-Match by weak comparison.
-fn matches(tags: &HeaderValue, etag: &HeaderValue) -> bool {
+pub(crate) fn matches(tags: &HeaderValue, etag: &HeaderValue) -> bool {
     let (Ok(tags), Ok(etag)) = (tags.to_str(), etag.to_str()) else {
         return false;
     };
@@ -217,6 +222,7 @@ pub(super) async fn answer(
         })
     };
     if says("no-store") {
+        metrics::cached("bypass");
         return fetch.await;
     }
     let refresh = says("no-cache");
@@ -224,7 +230,10 @@ pub(super) async fn answer(
     let key = rule.key(rules, exchange);
     loop {
         let (sender, stale) = match store.find(resource, &key, refresh) {
-            Lookup::Fresh(kept) => return Ok(rule.answer(&kept, "gateway; hit", request)),
+            Lookup::Fresh(kept) => {
+                metrics::cached("hit");
+                return Ok(rule.answer(&kept, "gateway; hit", request));
+            }
             Lookup::Ask(sender, stale) => (sender, stale),
             Lookup::Wait(mut flight) => {
                 let longest = Times::of(request, None).map_or(MAX_WAIT, |times| times.deadline);
@@ -237,6 +246,7 @@ pub(super) async fn answer(
                 };
                 match store.kept(resource, &key) {
                     Some(kept) if outcome == Outcome::Stored => {
+                        metrics::cached("coalesced");
                         return Ok(rule.answer(&kept, "gateway; hit; collapsed", request));
                     }
                     stale => (None, stale),
@@ -259,13 +269,19 @@ pub(super) async fn answer(
                 None => Outcome::NotKept,
             });
         }
-        return match (outcome, kept, stale) {
-            (Ok(_), Some(kept), _) => Ok(rule.answer(&kept, "gateway; fwd=miss; stored", request)),
-            (Err(problem), _, Some(stale)) if is_fault(problem.status()) => {
-                Ok(rule.answer(&stale, "gateway; hit; fwd=stale", request))
+        let (how, answer) = match (outcome, kept, stale) {
+            (Ok(_), Some(kept), _) => {
+                let answer = rule.answer(&kept, "gateway; fwd=miss; stored", request);
+                ("miss", Ok(answer))
             }
-            (outcome, _, _) => outcome,
+            (Err(problem), _, Some(stale)) if is_fault(problem.status()) => {
+                let answer = rule.answer(&stale, "gateway; hit; fwd=stale", request);
+                ("stale", Ok(answer))
+            }
+            (outcome, _, _) => ("miss", outcome),
         };
+        metrics::cached(how);
+        return answer;
     }
 }
 

@@ -37,13 +37,13 @@ impl UpstreamKeys {
         // Encoding into memory that grows does not fail.
         let _ = GetKeySetRequest {}.encode(&mut request);
         frame(&mut request);
-        let call = self.0.call(Call {
+        let call = self.0.unary(Call {
             path: &GET_KEY_SET,
             metadata: &HeaderMap::new,
             framed: Bytes::from(request),
             repeatable: true,
         });
-        let answer = call.await?.only().await?;
+        let answer = call.await?;
         let set = GetKeySetResponse::decode(answer).map_err(|_| CallStatus::bad_answer())?;
         Ok(set.keys)
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 /// What a request may have. What goes beyond is refused with 413, 431 or 408.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Most connections of clients to one worker at once; more wait until one of them ends.
+    pub connections: usize,
     /// Largest body, in bytes: what services accept as one message.
     pub body_bytes: usize,
     /// Longest time to send a body.
@@ -24,6 +26,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            connections: 10_000,
             body_bytes: 4 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
             header_bytes: 32 * 1024,

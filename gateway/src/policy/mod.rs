@@ -11,6 +11,7 @@ mod cors;
 mod kept;
 mod keys;
 mod limits;
+mod metrics;
 mod rate;
 mod rules;
 mod settings;
@@ -20,11 +21,14 @@ use std::{
     sync::atomic::AtomicU64,
 };
 
+pub(crate) use cache::etag;
 use cache::Store;
 use chassis::{Caller, auth::Verifier};
 pub use chassis::network::Network;
+pub(crate) use compress::Variants;
 pub use cors::Cors;
 use http::{HeaderMap, StatusCode};
+pub(crate) use kept::matches;
 pub use keys::UpstreamKeys;
 pub use limits::Limits;
 pub use rate::Rate;
@@ -133,6 +137,7 @@ impl Policies {
         if left.is_allowed {
             return Ok(());
         }
+        metrics::limited(quota.class);
         let detail = format!("too many calls; try again in {} s", left.retry_after_s);
         Err(Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
@@ -160,6 +165,14 @@ impl Policies {
                 kept::changed(&self.store, exchange);
                 outcome
             }
+        }
+    }
+
+    /// Compresses an answer that belongs to no rpc.
+    pub(crate) fn compress(&self, exchange: &Exchange<'_>, answer: &mut Answer) {
+        if self.settings.switches.compression {
+            let min_bytes = self.settings.min_compressed_bytes;
+            compress::compress(&exchange.head.headers, min_bytes, answer);
         }
     }
 

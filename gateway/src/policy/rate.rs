@@ -86,6 +86,8 @@ pub(crate) struct Quota {
     rate: Rate,
     /// Tells routes apart; the same for a route whenever a contract is read again.
     route: u64,
+    /// The class; `route` where the operator gave a rate of its own.
+    pub(crate) class: &'static str,
     /// `"read"`
     name: Box<str>,
     /// The RateLimit-Policy header.
@@ -93,14 +95,15 @@ pub(crate) struct Quota {
 }
 
 impl Quota {
-    /// `name` is a word; `route` tells apart what is counted apart.
-    pub(crate) fn new(name: &str, rate: Rate, route: u64) -> Self {
+    /// `class` is a word; `route` tells apart what is counted apart.
+    pub(crate) fn new(class: &'static str, rate: Rate, route: u64) -> Self {
         let window_s = rate.window_ns().div_ceil(NANOS_PER_SECOND).max(1);
-        let policy = format!("\"{name}\";q={};w={window_s}", rate.burst);
+        let policy = format!("\"{class}\";q={};w={window_s}", rate.burst);
         Self {
             rate,
             route,
-            name: format!("\"{name}\"").into(),
+            class,
+            name: format!("\"{class}\"").into(),
             // Digits and a word.
             policy: HeaderValue::from_str(&policy)
                 .unwrap_or_else(|_| HeaderValue::from_static("\"custom\"")),

@@ -8,6 +8,8 @@ use prost::Message as _;
 use prost_reflect::DescriptorPool;
 use prost_types::FileDescriptorProto;
 
+use super::editions;
+
 /// Most files of all sources.
 const MAX_FILES: usize = 10_000;
 
@@ -41,6 +43,10 @@ impl Files {
         let file = file.context("no encoded FileDescriptorProto")?;
         anyhow::ensure!(self.0.len() < MAX_FILES, "more than {MAX_FILES} files");
         let imports = file.dependency.clone();
+        let encoded = match file.syntax() {
+            "editions" => editions::lowered(&encoded)?,
+            _ => encoded,
+        };
         let entry = self.0.entry(file.name().to_owned());
         entry.or_insert(File { encoded, imports });
         Ok(())

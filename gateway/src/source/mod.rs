@@ -1,13 +1,19 @@
 //! Where contracts come from: the build, files of descriptors, and the server reflection of upstreams.
 
+mod editions;
 mod files;
 mod reflection;
 mod watch;
 
-use std::{collections::BTreeMap, collections::HashMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use chassis::tls;
 use contracts::caravan::options::v1::Access;
 use files::Files;
 use http::Uri;
@@ -82,6 +88,8 @@ pub struct Sources {
     pub reflection: Vec<Uri>,
     /// For contracts that do not say who may call.
     pub default_access: DefaultAccess,
+    /// For upstreams that are asked over TLS.
+    pub tls: Option<Arc<tls::Client>>,
 }
 
 /// What all sources said, to be compared with what they said before.
@@ -126,7 +134,7 @@ impl Sources {
             gathered.files.add_set(set).with_context(explain)?;
         }
         for uri in &self.reflection {
-            let reflected = reflection::read(uri).await;
+            let reflected = reflection::read(uri, self.tls.as_ref()).await;
             let reflected = reflected.with_context(|| format!("reflection of {uri}"))?;
             for service in reflected.services {
                 gathered.homes.entry(service).or_insert_with(|| uri.clone());

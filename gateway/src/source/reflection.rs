@@ -1,13 +1,19 @@
 //! The contract of an upstream, by its server reflection: `grpc.reflection.v1`, else `v1alpha`, which is the same on the wire.
 
-use std::time::Duration;
+use std::{io, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
+use chassis::tls;
 use futures::channel::mpsc;
 use http::{Uri, uri::PathAndQuery};
+use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
-use tonic::{Code, Streaming, client::Grpc, transport::Endpoint};
+use tonic::{
+    Code, Streaming,
+    client::Grpc,
+    transport::{Channel, Endpoint},
+};
 use tonic_prost::ProstCodec;
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, ServerReflectionResponse, server_reflection_request::MessageRequest,
@@ -15,6 +21,7 @@ use tonic_reflection::pb::v1::{
 };
 
 use super::files::Files;
+use crate::upstream::{Origin, is_secure};
 
 const PATHS: [&str; 2] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -37,9 +44,9 @@ pub(super) struct Reflected {
 }
 
 /// Reads the contract of the upstream at `uri`.
-pub(super) async fn read(uri: &Uri) -> anyhow::Result<Reflected> {
+pub(super) async fn read(uri: &Uri, tls: Option<&Arc<tls::Client>>) -> anyhow::Result<Reflected> {
     let read = async {
-        let channel = Endpoint::from(uri.clone()).connect().await?;
+        let channel = connect(uri, tls).await?;
         for path in PATHS {
             let mut client = Grpc::new(channel.clone());
             client.ready().await?;
@@ -56,6 +63,25 @@ pub(super) async fn read(uri: &Uri) -> anyhow::Result<Reflected> {
         .context("no answer in time")?
 }
 
+async fn connect(
+    uri: &Uri,
+    tls: Option<&Arc<tls::Client>>,
+) -> Result<Channel, tonic::transport::Error> {
+    let endpoint = Endpoint::from(uri.clone());
+    if !is_secure(uri) {
+        return endpoint.connect().await;
+    }
+    let origin = Origin::new(uri, tls, None);
+    let connector = tower::service_fn(move |_| {
+        let origin = origin.clone();
+        async move {
+            let stream = origin.connect(None).await?;
+            Ok::<_, io::Error>(TokioIo::new(origin.secured(stream).await?))
+        }
+    });
+    endpoint.connect_with_connector(connector).await
+}
+
 struct Conversation {
     questions: mpsc::Sender<ServerReflectionRequest>,
     answers: Streaming<ServerReflectionResponse>,
@@ -65,10 +91,7 @@ struct Conversation {
 
 impl Conversation {
     /// Begins with the list of services: the answer says whether the upstream has this version at all.
-    async fn start(
-        mut client: Grpc<tonic::transport::Channel>,
-        path: PathAndQuery,
-    ) -> Result<Self, tonic::Status> {
+    async fn start(mut client: Grpc<Channel>, path: PathAndQuery) -> Result<Self, tonic::Status> {
         let (mut questions, stream) = mpsc::channel(1);
         let first = question(MessageRequest::ListServices(String::new()));
         // The channel is new and has room.

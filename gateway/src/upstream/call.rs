@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -10,9 +11,11 @@ use bytes::{Buf as _, Bytes};
 use h2::{RecvStream, SendStream, client::ResponseFuture};
 use http::{HeaderMap, Response};
 use http_body::{Body, Frame};
+use tonic::Code;
 
 use super::{
     connection::{Failure, Load},
+    health::Health,
     messages::Messages,
 };
 use crate::status::Status;
@@ -64,11 +67,22 @@ impl Outgoing {
 pub(crate) struct Reply {
     response: ResponseFuture,
     load: Load,
+    /// Hears how the answer begins, where that is not looked at anyway.
+    health: Option<Arc<Health>>,
 }
 
 impl Reply {
     pub(super) fn new(response: ResponseFuture, load: Load) -> Self {
-        Self { response, load }
+        Self {
+            response,
+            load,
+            health: None,
+        }
+    }
+
+    pub(super) fn told_to(self, health: &Arc<Health>) -> Self {
+        let health = Some(health.clone());
+        Self { health, ..self }
     }
 
     /// Waits for the answer's headers.
@@ -82,8 +96,16 @@ impl Reply {
     }
 
     /// The answer as it comes, for whoever gives it on.
-    pub(crate) async fn response(self) -> Result<Response<Receiving>, Status> {
-        self.begun().await.map_err(|failure| failure.status())
+    pub(crate) async fn response(mut self) -> Result<Response<Receiving>, Status> {
+        let health = self.health.take();
+        let response = self.begun().await.map_err(|failure| failure.status())?;
+        if let Some(health) = health {
+            match Status::read(response.headers()) {
+                Some(status) if status.code == Code::Unavailable => health.unavailable(),
+                _ => health.answered(),
+            }
+        }
+        Ok(response)
     }
 
     /// The answer's messages.

@@ -1,6 +1,7 @@
 //! One HTTP/2 connection.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -11,9 +12,16 @@ use std::{
 use bytes::Bytes;
 use h2::{Ping, PingPong, Reason, client};
 use http::Request;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Notify,
+    time::timeout,
+};
 
-use super::call::{Outgoing, Reply};
+use super::{
+    call::{Outgoing, Reply},
+    origin::Origin,
+};
 use crate::status::Status;
 
 /// Longest time to connect, and then again to shake hands.
@@ -22,6 +30,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest wait for a ping's answer.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time between two looks whether the last call of a connection that is no longer needed has ended.
+const RETIRED_LOOK: Duration = Duration::from_millis(250);
 /// Bytes of one answer that may wait here for a slow client.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Bytes of all answers of a connection that may wait here.
@@ -87,6 +97,8 @@ pub(super) struct Connection {
     sender: client::SendRequest<Bytes>,
     calls: AtomicUsize,
     closed: AtomicBool,
+    is_retired: AtomicBool,
+    retired: Notify,
 }
 
 /// A call's share in the load of its connection, until it is dropped.
@@ -102,14 +114,25 @@ impl Drop for Load {
 impl Connection {
     /// Connects, and keeps the connection going on the runtime at hand. `lost` is called once, when it broke.
     pub(super) async fn open(
-        host: &str,
-        port: u16,
+        origin: &Origin,
+        address: Option<SocketAddr>,
         lost: impl FnOnce() + Send + 'static,
     ) -> Result<Arc<Self>, Failure> {
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port))).await;
+        let stream = timeout(CONNECT_TIMEOUT, origin.connect(address)).await;
         let stream = stream.map_err(Failure::never_sent)?;
         let stream = stream.map_err(Failure::never_sent)?;
-        stream.set_nodelay(true).map_err(Failure::never_sent)?;
+        if !origin.is_secure() {
+            return Self::over(stream, lost).await;
+        }
+        let stream = timeout(CONNECT_TIMEOUT, origin.secured(stream)).await;
+        let stream = stream.map_err(Failure::never_sent)?;
+        Self::over(stream.map_err(Failure::never_sent)?, lost).await
+    }
+
+    async fn over(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        lost: impl FnOnce() + Send + 'static,
+    ) -> Result<Arc<Self>, Failure> {
         let mut builder = client::Builder::new();
         builder
             .enable_push(false)
@@ -129,6 +152,8 @@ impl Connection {
             sender,
             calls: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            is_retired: AtomicBool::new(false),
+            retired: Notify::new(),
         });
         let driven = connection.clone();
         let task = tokio::spawn(async move {
@@ -156,17 +181,30 @@ impl Connection {
         // Beside the connection, not in it: its task runs for every call.
         let watched = connection.clone();
         tokio::spawn(async move {
-            watched.until_silent(pings).await;
+            watched.until_useless(pings).await;
             watched.closed.store(true, Ordering::Release);
             task.abort();
         });
         Ok(connection)
     }
 
-    /// Ends when the connection has ended, or when the peer does not answer a ping.
-    async fn until_silent(&self, mut pings: PingPong) {
+    /// Ends when the connection has ended, when the peer does not answer a ping, or when nobody needs it any more.
+    async fn until_useless(&self, mut pings: PingPong) {
         loop {
-            tokio::time::sleep(KEEP_ALIVE_INTERVAL).await;
+            if self.is_retired.load(Ordering::Acquire) {
+                tokio::time::sleep(RETIRED_LOOK).await;
+                if self.is_closed() || self.calls() == 0 {
+                    return;
+                }
+                continue; // Its calls have deadlines.
+            }
+            // Ends early where nobody needs it any more.
+            if timeout(KEEP_ALIVE_INTERVAL, self.retired.notified())
+                .await
+                .is_ok()
+            {
+                continue;
+            }
             if self.is_closed() {
                 return;
             }
@@ -179,6 +217,12 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Says that no more calls come: it ends with the last one that it has.
+    pub(super) fn retire(&self) {
+        self.is_retired.store(true, Ordering::Release);
+        self.retired.notify_one();
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -3,22 +3,22 @@
 use std::{
     collections::BTreeMap,
     str::FromStr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use anyhow::{Context as _, ensure};
-use chassis::config::Upstreams;
+use anyhow::{Context as _, bail, ensure};
+use chassis::{config::Upstreams, tls};
 use http::Uri;
 use prost_reflect::ServiceDescriptor;
 
-use super::Upstream;
+use super::{Origin, Resolver, Upstream, is_secure};
 
 /// One `--upstream`: `PACKAGE.SERVICE=URL`, `PACKAGE=URL`, or `URL` for whatever has no other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Full name of a service or package; empty for the default.
     pub name: String,
-    /// `http://host:port`
+    /// `http://host:port` or `https://host:port`
     pub uri: Uri,
 }
 
@@ -39,8 +39,8 @@ impl FromStr for Target {
             .parse()
             .with_context(|| format!("`{url}` is not a URL"))?;
         ensure!(
-            uri.scheme_str() == Some("http") && uri.authority().is_some(),
-            "`{url}` must be http://host:port (TLS between services is the mesh's)"
+            matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some(),
+            "`{url}` must be http://host:port or https://host:port"
         );
         Ok(Self {
             name: name.to_owned(),
@@ -49,7 +49,8 @@ impl FromStr for Target {
     }
 }
 
-/// Finds the upstream of a service. Upstreams outlive contracts: a new contract finds the connections of the old one.
+/// Finds the upstream of a service. Upstreams outlive contracts: a new contract finds the connections of the old one. One
+/// that no contract needs any more goes with the last request that does.
 #[derive(Debug)]
 pub struct Directory {
     /// By full name of a service or package, or empty.
@@ -57,8 +58,13 @@ pub struct Directory {
     /// By logical name.
     logical: Upstreams,
     workers: usize,
-    known: Mutex<BTreeMap<Vec<String>, Arc<Upstream>>>,
+    tls: Option<Arc<tls::Client>>,
+    resolver: Arc<Resolver>,
+    known: Mutex<BTreeMap<Key, Weak<Upstream>>>,
 }
+
+/// The service that it must be, where it is one of the mesh, and its URLs.
+type Key = (Option<String>, Vec<String>);
 
 impl Directory {
     /// Name of the upstream of whatever has no other.
@@ -77,8 +83,25 @@ impl Directory {
             targets: by_name,
             logical: logical.clone(),
             workers,
+            tls: None,
+            resolver: Arc::default(),
             known: Mutex::default(),
         }
+    }
+
+    /// The same with TLS to upstreams with `https`.
+    ///
+    /// # Errors
+    /// There are such upstreams, but nothing says whom to trust. Names the first.
+    pub fn secured(self, tls: Option<Arc<tls::Client>>) -> anyhow::Result<Self> {
+        if tls.is_none() {
+            let targets = self.targets.values().flatten();
+            let mut all = targets.chain(self.logical.iter().map(|(_, uri)| uri));
+            if let Some(uri) = all.find(|uri| is_secure(uri)) {
+                bail!("{uri}: TLS needs --upstream-tls-ca");
+            }
+        }
+        Ok(Self { tls, ..self })
     }
 
     /// The upstream of a service: by its full name, else by its package or one around it, else by its logical name,
@@ -89,24 +112,49 @@ impl Directory {
         let mut named =
             around.filter_map(|name| self.targets.get(name).map(|uris| (name, &uris[..])));
         if let Some((name, uris)) = named.next() {
-            return Some(self.upstream(name, uris));
+            return Some(self.upstream(name, uris, None));
         }
         let logical = logical_name(service);
         if let Some(uri) = self.logical.get(logical) {
-            return Some(self.upstream(logical, std::slice::from_ref(uri)));
+            return Some(self.upstream(logical, std::slice::from_ref(uri), Some(logical)));
         }
         if let Some(uri) = home {
-            return Some(self.upstream(name, std::slice::from_ref(uri)));
+            return Some(self.upstream(name, std::slice::from_ref(uri), None));
         }
         let default = self.targets.get("")?;
-        Some(self.upstream(Self::DEFAULT, default))
+        Some(self.upstream(Self::DEFAULT, default, None))
     }
 
-    fn upstream(&self, name: &str, uris: &[Uri]) -> Arc<Upstream> {
-        let key = uris.iter().map(ToString::to_string).collect();
+    /// `service`: what must stand in its certificate, where it is one of the mesh.
+    fn upstream(&self, name: &str, uris: &[Uri], service: Option<&str>) -> Arc<Upstream> {
+        let key = (
+            service.map(ToOwned::to_owned),
+            uris.iter().map(ToString::to_string).collect(),
+        );
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || Arc::new(Upstream::new(name, uris, self.workers));
-        known.entry(key).or_insert_with(make).clone()
+        if let Some(upstream) = known.get(&key).and_then(Weak::upgrade) {
+            return upstream;
+        }
+        let origins = uris.iter();
+        let origins = origins.map(|uri| Origin::new(uri, self.tls.as_ref(), service));
+        let origins = origins.collect();
+        let upstream = Arc::new(Upstream::new(name, origins, self.workers, &self.resolver));
+        known.retain(|_, upstream| upstream.strong_count() > 0);
+        known.insert(key, Arc::downgrade(&upstream));
+        drop(known);
+        // Its names are not looked up yet.
+        self.resolver.hurry();
+        upstream
+    }
+
+    /// All that are in use.
+    pub(super) fn upstreams(&self) -> Vec<Arc<Upstream>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.values().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(super) fn resolver(&self) -> &Resolver {
+        &self.resolver
     }
 }
 
@@ -137,8 +185,9 @@ mod tests {
         let service = contracts::DESCRIPTOR_POOL.get_service_by_name(service);
         let home = home.map(|uri| uri.parse().expect("a URL"));
         let upstream = directory.find(&service.expect("a service"), home.as_ref())?;
-        let addresses = upstream.endpoints.iter().map(|endpoint| endpoint.address());
-        Some(addresses.collect::<Vec<_>>().join(" "))
+        let origins = upstream.origins.iter();
+        let authorities = origins.map(|origin| origin.authority().as_str());
+        Some(authorities.collect::<Vec<_>>().join(" "))
     }
 
     const CATALOG: &str = "caravan.catalog.v1.CatalogService";
@@ -172,13 +221,24 @@ mod tests {
             &first,
             &all.find(&service, None).expect("the default")
         ));
+        let gone = Arc::downgrade(&first);
+        drop(first);
+        assert!(gone.upgrade().is_none() && all.upstreams().is_empty());
+    }
+
+    #[test]
+    fn tls_needs_to_know_whom_to_trust() {
+        let error = directory(&["https://default:1"]).secured(None).map(drop);
+        let error = error.expect_err("nobody is trusted").to_string();
+        assert!(error.contains("https://default:1"), "{error}");
+        assert!(directory(&["http://default:1"]).secured(None).is_ok());
     }
 
     #[test]
     fn a_bad_target_is_refused() {
         for text in [
             "a b=http://x:1",
-            "a.B=https://x:1",
+            "a.B=ftp://x:1",
             "a.B=x",
             "nothing",
             "a.B=",

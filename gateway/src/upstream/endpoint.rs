@@ -1,22 +1,25 @@
 //! One address of an upstream, with the connections to it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header,
-    uri::{Authority, PathAndQuery, Scheme},
+    HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header, uri::PathAndQuery,
 };
 use tokio::sync::Mutex;
 
 use super::{
     call::{Outgoing, Receiving, Reply},
     connection::{Connection, Failure},
-    health::Health,
+    health::{Health, Peers},
+    origin::Origin,
 };
 use crate::worker;
 
@@ -25,15 +28,14 @@ const CONNECTIONS: usize = 4;
 /// Calls at once on the least loaded connection before one more is made. Few connections with many calls cost least,
 /// since what many calls have to say goes out in one write; more of them keep a lost packet from holding up all.
 const CALLS_PER_CONNECTION: usize = 64;
-const DEFAULT_PORT: u16 = 80;
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("caravan-gateway/", env!("CARGO_PKG_VERSION")));
 
 #[derive(Debug)]
 pub(super) struct Endpoint {
-    authority: Authority,
-    host: Box<str>,
-    port: u16,
+    origin: Origin,
+    /// One of the origin's addresses; `None` where its name has not been looked up yet.
+    address: Option<SocketAddr>,
     /// One a worker.
     lanes: Box<[Lane]>,
     pub(super) health: Arc<Health>,
@@ -50,24 +52,32 @@ struct Lane {
 }
 
 impl Endpoint {
-    pub(super) fn new(uri: &Uri, workers: usize) -> Self {
-        let unknown = || Authority::from_static("localhost");
+    pub(super) fn new(
+        origin: &Origin,
+        address: Option<SocketAddr>,
+        workers: usize,
+        peers: &Arc<Peers>,
+    ) -> Self {
         Self {
-            authority: uri.authority().cloned().unwrap_or_else(unknown),
-            host: uri
-                .host()
-                .unwrap_or_default()
-                .trim_matches(['[', ']'])
-                .into(),
-            port: uri.port_u16().unwrap_or(DEFAULT_PORT),
+            origin: origin.clone(),
+            address,
             lanes: (0..workers.max(1)).map(|_| Lane::default()).collect(),
-            health: Arc::default(),
+            health: Arc::new(Health::new(peers)),
         }
     }
 
     /// `host:port`
-    pub(super) fn address(&self) -> &str {
-        self.authority.as_str()
+    pub(super) fn authority(&self) -> &str {
+        self.origin.authority().as_str()
+    }
+
+    pub(super) fn is_of(&self, origin: &Origin) -> bool {
+        self.origin.authority() == origin.authority()
+    }
+
+    /// Where exactly, as far as it is known.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.address
     }
 
     /// Calls of this worker that have begun and not ended.
@@ -90,8 +100,8 @@ impl Endpoint {
             .or_insert(HeaderValue::from_static("application/grpc"));
         metadata.insert(header::USER_AGENT, USER_AGENT);
         let mut uri = http::uri::Parts::default();
-        uri.scheme = Some(Scheme::HTTP);
-        uri.authority = Some(self.authority.clone());
+        uri.scheme = Some(self.origin.scheme());
+        uri.authority = Some(self.origin.authority().clone());
         uri.path_and_query = Some(path.clone());
         let mut head = Request::new(());
         // All three parts are there, so this cannot fail; the path alone would be refused by h2, not misrouted.
@@ -110,14 +120,18 @@ impl Endpoint {
     ) -> Result<Response<Receiving>, Failure> {
         let (mut outgoing, reply) = self.open(head).await?;
         outgoing.send_all(framed)?;
-        let response = reply.begun().await?;
-        self.health.answered();
-        Ok(response)
+        reply.begun().await
     }
 
     /// Begins a call.
     pub(super) async fn open(&self, head: Request<()>) -> Result<(Outgoing, Reply), Failure> {
         self.connection().await?.begin(head)
+    }
+
+    /// Finds out whether a connection can be made again; where it can, calls come here again.
+    pub(super) async fn probe(self: Arc<Self>) {
+        // How it ended is known to `health`.
+        let _ = self.connect(self.lane()).await;
     }
 
     fn lane(&self) -> &Lane {
@@ -160,16 +174,30 @@ impl Endpoint {
     async fn connect(&self, lane: &Lane) -> Result<Arc<Connection>, Failure> {
         let health = self.health.clone();
         let lost = move || health.failed();
-        let outcome = Connection::open(&self.host, self.port, lost).await;
+        let outcome = Connection::open(&self.origin, self.address, lost).await;
         let connection = outcome.inspect_err(|_| {
             lane.failures.fetch_add(1, Ordering::Release);
             self.health.failed();
         })?;
+        self.health.connected();
         let free = lane.places.iter().find(|place| is_free(place));
-        if let Some(place) = free {
-            place.store(Some(connection.clone()));
+        match free {
+            Some(place) => place.store(Some(connection.clone())),
+            // For this call only.
+            None => connection.retire(),
         }
         Ok(connection)
+    }
+}
+
+impl Drop for Endpoint {
+    /// Connections end with their last call.
+    fn drop(&mut self) {
+        for place in self.lanes.iter().flat_map(|lane| &lane.places) {
+            if let Some(connection) = place.swap(None) {
+                connection.retire();
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! The connections are h2's own: a call is then a stream that its task reads and writes itself, without the channels
 //! and the task a call that a client above it would add.
 
+mod budget;
 mod call;
 mod connection;
 mod directory;
@@ -12,19 +13,28 @@ mod endpoint;
 mod frame;
 mod health;
 mod messages;
+mod metrics;
+mod origin;
+mod resolve;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
+use arc_swap::ArcSwap;
+use budget::Budget;
 use bytes::Bytes;
 pub(crate) use call::{Outgoing, Receiving, Reply};
 pub use directory::{Directory, Target};
 use endpoint::Endpoint;
 pub(crate) use frame::{FRAME_HEADER_BYTES, frame, open_frame};
-use http::{HeaderMap, Uri, uri::PathAndQuery};
+use health::{Cause, Peers, State};
+use http::{HeaderMap, uri::PathAndQuery};
 pub use messages::Messages;
+pub(crate) use origin::{Origin, is_secure};
+use resolve::Resolver;
+use tonic::Code;
 
 use crate::status::Status;
 
@@ -34,9 +44,16 @@ const MAX_TRIES: usize = 3;
 /// One service at one or more addresses that serve the same. Connects when it is called.
 #[derive(Debug)]
 pub struct Upstream {
-    name: Box<str>,
-    endpoints: Box<[Arc<Endpoint>]>,
+    origins: Box<[Origin]>,
+    /// Never none.
+    endpoints: ArcSwap<Box<[Arc<Endpoint>]>>,
     next: AtomicUsize,
+    budget: Budget,
+    peers: Arc<Peers>,
+    resolver: Arc<Resolver>,
+    /// Whether its names could not be looked up the last time.
+    is_lost: AtomicBool,
+    workers: usize,
 }
 
 /// A call with one request message.
@@ -51,38 +68,94 @@ pub(crate) struct Call<'c> {
 }
 
 impl Upstream {
-    /// The service `name` at `uris` (each `http://host:port`), called by `workers` workers.
-    pub fn new(name: &str, uris: &[Uri], workers: usize) -> Self {
-        let endpoints = uris.iter().map(|uri| Arc::new(Endpoint::new(uri, workers)));
-        Self {
-            name: name.into(),
-            endpoints: endpoints.collect(),
+    /// The service `name` at `origins`, called by `workers` workers.
+    pub(crate) fn new(
+        name: &str,
+        origins: Box<[Origin]>,
+        workers: usize,
+        resolver: &Arc<Resolver>,
+    ) -> Self {
+        let peers = Arc::new(Peers::new(name));
+        let upstream = Self {
+            endpoints: ArcSwap::default(),
             next: AtomicUsize::new(0),
-        }
+            budget: Budget::new(workers),
+            peers,
+            resolver: resolver.clone(),
+            is_lost: AtomicBool::new(false),
+            workers,
+            origins,
+        };
+        let unknown = upstream.origins.iter();
+        let unknown: Vec<_> = unknown.map(|origin| (origin, None)).collect();
+        upstream.serve_at(&unknown);
+        upstream
     }
 
     /// What it is called in logs.
     pub fn name(&self) -> &str {
-        &self.name
+        self.peers.name()
     }
 
     /// Calls an rpc with one message. The answer's messages come one by one. Dropping the future or the messages cancels
     /// the call at the upstream.
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Messages, Status> {
+        self.attempt(call, async |messages| Ok(messages)).await
+    }
+
+    /// Calls an rpc that answers with one message.
+    pub(crate) async fn unary(&self, call: Call<'_>) -> Result<Bytes, Status> {
+        self.attempt(call, Messages::only).await
+    }
+
+    /// Tries endpoints until one gives an answer of which `take` makes something.
+    async fn attempt<T>(
+        &self,
+        call: Call<'_>,
+        take: impl AsyncFn(Messages) -> Result<T, Status>,
+    ) -> Result<T, Status> {
         let mut tried = Vec::new();
+        let mut last = Status::unavailable();
         while let Some(endpoint) = self.pick(&tried) {
             let head = endpoint.head(call.path, (call.metadata)());
-            let failure = match endpoint.call(head, call.framed.clone()).await {
-                Ok(response) => return Messages::of(response),
-                Err(failure) => failure,
-            };
-            failure.log(&self.name, endpoint.address());
-            if !(failure.never_sent || call.repeatable) {
-                break;
+            match endpoint.call(head, call.framed.clone()).await {
+                Ok(response) => {
+                    let outcome = match Messages::of(response) {
+                        Ok(messages) => take(messages).await,
+                        Err(status) => Err(status),
+                    };
+                    match outcome {
+                        Err(status) if status.code == Code::Unavailable => last = status,
+                        outcome => {
+                            endpoint.health.answered();
+                            self.budget.pay();
+                            return outcome;
+                        }
+                    }
+                    if last.from_upstream {
+                        endpoint.health.unavailable();
+                        // The same one would only say it again.
+                        if !self.has_other(&endpoint, &tried) {
+                            break;
+                        }
+                    }
+                    if !(call.repeatable && self.may_repeat()) {
+                        break;
+                    }
+                }
+                Err(failure) => {
+                    failure.log(self.name(), endpoint.authority());
+                    if failure.never_sent {
+                        self.resolver.hurry();
+                    } else if !(call.repeatable && self.may_repeat()) {
+                        break;
+                    }
+                    last = failure.status();
+                }
             }
-            tried.push(endpoint.clone());
+            tried.push(endpoint);
         }
-        Err(Status::unavailable())
+        Err(last)
     }
 
     /// Begins a call whose request is a stream: what is sent and what comes back go their own ways. Another endpoint is
@@ -95,29 +168,70 @@ impl Upstream {
         let mut tried = Vec::new();
         while let Some(endpoint) = self.pick(&tried) {
             match endpoint.open(endpoint.head(path, metadata.clone())).await {
-                Ok(call) => return Ok(call),
-                Err(failure) => failure.log(&self.name, endpoint.address()),
+                Ok((outgoing, reply)) => return Ok((outgoing, reply.told_to(&endpoint.health))),
+                Err(failure) => failure.log(self.name(), endpoint.authority()),
             }
-            tried.push(endpoint.clone());
+            self.resolver.hurry();
+            tried.push(endpoint);
         }
         Err(Status::unavailable())
     }
 
+    /// Whether the budget leaves room for one more repetition.
+    fn may_repeat(&self) -> bool {
+        let may = self.budget.take();
+        metrics::retried(self.name(), if may { "made" } else { "budget" });
+        may
+    }
+
+    /// Whether an endpoint that is well has not been tried yet.
+    fn has_other(&self, last: &Arc<Endpoint>, tried: &[Arc<Endpoint>]) -> bool {
+        let endpoints = self.endpoints.load();
+        let mut others = endpoints.iter().filter(|endpoint| {
+            !Arc::ptr_eq(endpoint, last) && !tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint))
+        });
+        others.any(|endpoint| endpoint.health.state() == State::Well)
+    }
+
     /// The least loaded endpoint that has not failed, best one that this call has not tried; `None` after the last try.
-    fn pick(&self, tried: &[Arc<Endpoint>]) -> Option<&Arc<Endpoint>> {
+    fn pick(&self, tried: &[Arc<Endpoint>]) -> Option<Arc<Endpoint>> {
         if tried.len() >= MAX_TRIES {
             return None;
         }
-        if let [only] = &*self.endpoints {
-            return Some(only);
+        let endpoints = self.endpoints.load();
+        if let [only] = &***endpoints {
+            return Some(only.clone());
         }
-        let count = self.endpoints.len();
+        let count = endpoints.len();
         // Those that are equally good take turns.
         let first = self.next.fetch_add(1, Ordering::Relaxed);
-        let turns = (0..count).map(|turn| &self.endpoints[(first + turn) % count]);
-        turns.min_by_key(|endpoint| {
+        let mut best = None;
+        for turn in 0..count {
+            let endpoint = &endpoints[(first + turn) % count];
             let again = tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
-            (again, endpoint.health.is_ejected(), endpoint.load())
-        })
+            let state = endpoint.health.state();
+            if let State::Due(cause) = state
+                && !again
+                && endpoint.health.begin_trial()
+            {
+                match cause {
+                    // Only a call finds out how it answers.
+                    Cause::Answers => return Some(endpoint.clone()),
+                    // No call waits for a connection that may not be made.
+                    Cause::Connection => drop(tokio::spawn(endpoint.clone().probe())),
+                }
+            }
+            let key = (again, state != State::Well, endpoint.load());
+            if best.as_ref().is_none_or(|(least, _)| key < *least) {
+                best = Some((key, endpoint));
+            }
+        }
+        best.map(|(_, endpoint)| endpoint.clone())
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.peers.set_count(0);
     }
 }
