@@ -50,7 +50,9 @@ pub(super) fn operation(
         "responses": responses(rest, binding, method, &policy, schemas),
         "security": security(policy.access.as_ref()),
     });
-    if let Some(body) = request_body(rest, binding, method, schemas) {
+    if policy.rest.oauth {
+        operation["requestBody"] = form(&mut operation);
+    } else if let Some(body) = request_body(rest, binding, method, schemas) {
         operation["requestBody"] = body;
     }
     if method
@@ -84,10 +86,16 @@ fn describe(comment: &str, method: &MethodDescriptor, access: Option<&Access>) -
         } else {
             ""
         };
+        let scopes = access.scopes.iter().map(|scope| format!("`{scope}`"));
+        let scopes = match scopes.collect::<Vec<_>>().join(", ") {
+            none if none.is_empty() => none,
+            scopes => format!(" Clients with the scope {scopes} may call it."),
+        };
+        let others = format!("{services}{scopes}");
         parts.push(match (access.signed_in, roles.is_empty()) {
-            (true, _) => format!("For users who are signed in.{services}"),
-            (false, false) => format!("For users with one of the roles {roles}.{services}"),
-            (false, true) => services.trim().to_owned(),
+            (true, _) => format!("For users who are signed in.{others}"),
+            (false, false) => format!("For users with one of the roles {roles}.{others}"),
+            (false, true) => others.trim().to_owned(),
         });
     }
     if method.is_client_streaming() {
@@ -104,6 +112,28 @@ fn security(access: Option<&Access>) -> Value {
         Some(access) => json!([{"bearer": access.roles}]),
         None => json!([{"bearer": []}]),
     }
+}
+
+/// What would stand in a query stands in a form.
+fn form(operation: &mut Value) -> Value {
+    let (mut properties, mut others) = (serde_json::Map::new(), Vec::new());
+    let parameters = operation["parameters"].take();
+    for mut parameter in parameters.as_array().into_iter().flatten().cloned() {
+        match (parameter["in"].as_str(), parameter["name"].as_str()) {
+            (Some("query"), Some(name)) => {
+                let name = name.to_owned();
+                let mut schema = parameter["schema"].take();
+                if let Some(description) = parameter.get("description") {
+                    schema["description"] = description.clone();
+                }
+                properties.insert(name, schema);
+            }
+            _ => others.push(parameter),
+        }
+    }
+    operation["parameters"] = others.into();
+    let schema = json!({"type": "object", "properties": properties});
+    json!({"required": true, "content": {"application/x-www-form-urlencoded": {"schema": schema}}})
 }
 
 fn request_body(

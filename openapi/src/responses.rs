@@ -33,6 +33,13 @@ pub(super) const PROBLEMS: [(u16, &str); 10] = [
     (504, "It took too long; whether it happened is not known."),
 ];
 
+/// How endpoints of OAuth 2.0 fail (RFC 6749, section 5.2).
+const OAUTH_ERRORS: [(&str, &str); 3] = [
+    ("400", "The request is not valid."),
+    ("401", "The client is not known, or its secret is wrong."),
+    ("default", "What went wrong."),
+];
+
 /// Every status and body of a route.
 pub(super) fn responses(
     rest: &transcode::Api,
@@ -57,6 +64,12 @@ pub(super) fn responses(
     if policy.cache.is_some() {
         let description = "What the caller has is still right.";
         responses.insert("304".to_owned(), json!({"description": description}));
+    }
+    if policy.rest.oauth {
+        for (status, description) in OAUTH_ERRORS {
+            responses.insert(status.to_owned(), oauth_error(description));
+        }
+        return responses.into();
     }
     for (status, _) in PROBLEMS {
         let possible = match status {
@@ -152,6 +165,15 @@ fn next_page(method: &MethodDescriptor) -> Option<Value> {
         "parameters": {token.json_name(): pointer},
         "description": "The next page; there is none where the token is empty.",
     }}))
+}
+
+fn oauth_error(description: &str) -> Value {
+    let schema = json!({
+        "type": "object",
+        "required": ["error"],
+        "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+    });
+    json!({"description": description, "content": {"application/json": {"schema": schema}}})
 }
 
 /// A response that is a problem.

@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub mod client;
 pub mod detach;
 pub mod down;
 pub mod events;
+pub mod keys;
 pub mod logs;
 pub mod mails;
 pub mod openapi;
@@ -50,6 +52,10 @@ enum Command {
     Orders(orders::Args),
     /// Prints an access token of the demo customer, who is registered where needed.
     Token(token::Args),
+    /// Makes, lists and disables service clients: systems with an id and a secret of their own.
+    Client(client::Args),
+    /// Lists and rotates the keys that access tokens are signed with.
+    Keys(keys::Args),
     /// Shows what became of events, and repairs what went wrong.
     Events(events::Args),
 }
@@ -71,6 +77,8 @@ impl Cli {
             Command::Openapi(args) => openapi::run(&args),
             Command::Orders(args) => orders::run(&args, &self.home).await,
             Command::Token(args) => token::run(&args, &self.home).await,
+            Command::Client(args) => client::run(&args, &self.home).await,
+            Command::Keys(args) => keys::run(&args, &self.home).await,
             Command::Events(args) => events::run(&args, &self.home).await,
         }
     }

@@ -15,7 +15,7 @@ pub const MESH_MARK: &str = "CARAVAN_MESH";
 pub const PROCESS_MARK: &str = "CARAVAN_PROCESS";
 
 /// Variables of our processes. None of them leaks in from the shell: what is not set here is unset.
-const OWNED: [&str; 23] = [
+const OWNED: [&str; 24] = [
     "ADMIN_ADDR",
     "BOOTSTRAP_ADMIN_EMAIL",
     "BOOTSTRAP_ADMIN_PASSWORD",
@@ -35,6 +35,7 @@ const OWNED: [&str; 23] = [
     "PROVIDER_KEY",
     "PROVIDER_KEY_FILE",
     "PROVIDER_URL",
+    "PUBLIC_URL",
     "SERVICE_CLIENTS_FILE",
     "TOKEN_ISSUER",
     "TZ",
@@ -122,6 +123,10 @@ impl Environment<'_> {
         match name {
             "identity" => vec![
                 path("SERVICE_CLIENTS_FILE", secrets.clients()),
+                (
+                    "PUBLIC_URL",
+                    self.topology.only(Role::Gateway).location().into(),
+                ),
                 ("BOOTSTRAP_ADMIN_EMAIL", ADMIN_EMAIL.into()),
                 path("BOOTSTRAP_ADMIN_PASSWORD_FILE", secrets.admin_password()),
             ],

@@ -5,8 +5,13 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::ensure;
 use chassis::config::{Common, secret, secret_value};
 use secrecy::{ExposeSecret as _, SecretString};
+use tonic::transport::Uri;
 
-use crate::{second_factor::seal::Seal, service_clients::ServiceClients};
+use crate::{
+    second_factor::seal::Seal,
+    service_clients::ServiceClients,
+    tokens::{MIN_AHEAD, Rules},
+};
 
 /// Fewer characters could be guessed.
 const MIN_KEY_CHARS: usize = 32;
@@ -22,7 +27,20 @@ pub struct Config {
     #[arg(long, env = "TOKEN_LIFETIME", default_value = "15m", value_parser = humantime::parse_duration)]
     pub token_lifetime: Duration,
 
-    /// The services that may ask for a token: a JSON object of names and secrets. Unset: none may.
+    /// How long a key signs tokens before a new one is made.
+    #[arg(long, env = "SIGNING_KEY_MAX_AGE", default_value = "90d", value_parser = humantime::parse_duration)]
+    pub signing_key_max_age: Duration,
+
+    /// How long a new key is published before it signs, so that whoever checks tokens has seen it; at least 10 s.
+    #[arg(long, env = "SIGNING_KEY_PUBLISH_AHEAD", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub signing_key_publish_ahead: Duration,
+
+    /// Where clients reach the gateway, e.g. `https://shop.example.com`; it stands in /.well-known/openid-configuration.
+    /// Unset: TOKEN_ISSUER, where that is a URL.
+    #[arg(long, env = "PUBLIC_URL")]
+    pub public_url: Option<Uri>,
+
+    /// The services of the mesh that may ask for a token: a JSON object of names and secrets. Unset: none may.
     #[arg(long, env = "SERVICE_CLIENTS_FILE")]
     pub service_clients_file: Option<PathBuf>,
 
@@ -53,6 +71,37 @@ pub struct Config {
 }
 
 impl Config {
+    /// How tokens are made and keys are followed by others.
+    ///
+    /// # Errors
+    /// A new key would sign before everybody has seen it, or after the next one was made.
+    pub fn token_rules(&self) -> anyhow::Result<Rules> {
+        let (age, ahead) = (self.signing_key_max_age, self.signing_key_publish_ahead);
+        ensure!(
+            ahead >= MIN_AHEAD,
+            "SIGNING_KEY_PUBLISH_AHEAD must be at least {} s",
+            MIN_AHEAD.as_secs()
+        );
+        ensure!(
+            age > ahead,
+            "SIGNING_KEY_MAX_AGE must be longer than SIGNING_KEY_PUBLISH_AHEAD"
+        );
+        Ok(Rules {
+            issuer: self.common.token_issuer.clone(),
+            lifetime: self.token_lifetime,
+            key_max_age: age,
+            key_ahead: ahead,
+        })
+    }
+
+    /// Where clients reach the gateway; `None` where nobody says.
+    pub fn public_url(&self) -> Option<String> {
+        let issuer = &self.common.token_issuer;
+        let is_url = issuer.starts_with("https://") || issuer.starts_with("http://");
+        let own = is_url.then(|| issuer.clone());
+        self.public_url.as_ref().map(Uri::to_string).or(own)
+    }
+
     /// The services of SERVICE_CLIENTS_FILE.
     ///
     /// # Errors

@@ -11,9 +11,11 @@ use uuid::Uuid;
 use crate::{
     domain::{
         account::{AccountError, ChangeError},
+        client::ClientError,
         throttle::TooMany,
     },
     passwords::PasswordError,
+    rpc::oauth::OAuthError,
     second_factor::seal::SealError,
     tokens::TokenError,
 };
@@ -63,9 +65,15 @@ pub enum Error {
     /// Mails are for the service that sends them.
     #[error("Only the service that sends mails may see them.")]
     NoPostman,
-    /// Unknown service, wrong secret or both.
-    #[error("The client id or the secret is wrong.")]
-    InvalidClient,
+    /// A client of this name is there already, or a service of the mesh.
+    #[error("There is already a client `{0}`.")]
+    ClientTaken(String),
+    /// No client has this name.
+    #[error("There is no client `{0}`.")]
+    NoClient(String),
+    /// An endpoint of OAuth 2.0 refuses.
+    #[error(transparent)]
+    OAuth(#[from] OAuthError),
     /// The password was right, but the account is closed for now.
     #[error("The account is not active.")]
     Inactive,
@@ -105,14 +113,19 @@ impl From<AccountError> for Error {
     }
 }
 
+impl From<ClientError> for Error {
+    fn from(error: ClientError) -> Self {
+        Self::invalid("scopes", error.to_string())
+    }
+}
+
 impl Classify for Error {
     fn code(&self) -> Code {
         match self {
             Self::Invalid(_) => Code::InvalidArgument,
-            Self::EmailTaken => Code::AlreadyExists,
-            Self::InvalidCredentials | Self::InvalidClient | Self::InvalidRefreshToken => {
-                Code::Unauthenticated
-            }
+            Self::EmailTaken | Self::ClientTaken(_) => Code::AlreadyExists,
+            Self::OAuth(error) => error.code(),
+            Self::InvalidCredentials | Self::InvalidRefreshToken => Code::Unauthenticated,
             Self::Inactive | Self::NoPerson | Self::NoPostman => Code::PermissionDenied,
             Self::InvalidChallenge | Self::InvalidCode => Code::Unauthenticated,
             Self::InvalidMailToken
@@ -123,7 +136,7 @@ impl Classify for Error {
             Self::TooManyFailures(_) | Self::Password(PasswordError::Overloaded) => {
                 Code::ResourceExhausted
             }
-            Self::NotFound(_) | Self::NoSession(_) => Code::NotFound,
+            Self::NotFound(_) | Self::NoSession(_) | Self::NoClient(_) => Code::NotFound,
             Self::Password(PasswordError::Broken(_))
             | Self::Token(_)
             | Self::Randomness(_)
@@ -137,7 +150,9 @@ impl Classify for Error {
             Self::Invalid(_) => "INVALID_REQUEST",
             Self::EmailTaken => "EMAIL_TAKEN",
             Self::InvalidCredentials => "INVALID_CREDENTIALS",
-            Self::InvalidClient => "INVALID_CLIENT",
+            Self::ClientTaken(_) => "CLIENT_TAKEN",
+            Self::NoClient(_) => "CLIENT_NOT_FOUND",
+            Self::OAuth(error) => error.reason(),
             Self::InvalidRefreshToken => "REFRESH_TOKEN_INVALID",
             Self::InvalidMailToken => "TOKEN_INVALID",
             Self::InvalidChallenge => "CHALLENGE_INVALID",

@@ -36,7 +36,11 @@ async fn purge(db: &Db, drain: &CancellationToken) -> Result<(), Error> {
                 let mails = store::mails::purge(&tx, now, MAX_PURGED_ROWS).await?;
                 let audit = store::audit::purge(&tx, now, MAX_PURGED_ROWS).await?;
                 let challenges = store::challenges::purge(&tx, now, MAX_PURGED_ROWS).await?;
-                Ok::<_, Error>(sessions.max(mails).max(audit).max(challenges))
+                let revoked = store::revoked_tokens::purge(&tx, now, MAX_PURGED_ROWS).await?;
+                Ok::<_, Error>([sessions, mails, audit, challenges, revoked]
+                    .into_iter()
+                    .max()
+                    .unwrap_or(0))
             })
             .await?;
         if purged < MAX_PURGED_ROWS {

@@ -1,4 +1,4 @@
-//! The services that may ask for a token, by name and secret.
+//! The services of the mesh that may ask for a token, by name and secret, as the configuration has them.
 
 use std::{collections::HashMap, fmt, path::Path};
 
@@ -51,6 +51,11 @@ impl ServiceClients {
             Ok((name, Sha256::digest(secret).into()))
         });
         Ok(Self(hashed.collect::<Result<_, _>>()?))
+    }
+
+    /// Whether a service has this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// Whether this is the service's secret.

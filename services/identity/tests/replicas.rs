@@ -5,7 +5,7 @@ use std::time::Duration;
 use alone::{Engine, database_url, on_both_engines};
 use chassis::db::Db;
 use futures::future::join_all;
-use identity::{store::migrations::Migrator, tokens::Tokens};
+use identity::{store::migrations::Migrator, tokens::{Rules, Tokens}};
 
 on_both_engines!(replicas_that_boot_at_once_agree_on_the_key);
 
@@ -17,7 +17,14 @@ async fn replicas_that_boot_at_once_agree_on_the_key(engine: Engine) {
     let (one, other) = (open().await, open().await);
     let boots = (0..8).map(|number| {
         let db = if number % 2 == 0 { &one } else { &other };
-        Tokens::open(db, "caravan", Duration::from_secs(60))
+        let minute = Duration::from_secs(60);
+        let rules = Rules {
+            issuer: "caravan".to_owned(),
+            lifetime: minute,
+            key_max_age: 100 * minute,
+            key_ahead: minute,
+        };
+        Tokens::open(db, rules)
     });
     let keys: Vec<_> = join_all(boots)
         .await

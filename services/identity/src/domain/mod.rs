@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod audit;
+pub mod client;
 pub mod email;
 pub mod mail;
 pub mod second_factor;

@@ -1,10 +1,10 @@
-//! Trades a service's own id and secret for a token that names the service.
+//! What services of earlier releases ask for instead of `OAuthService.IssueToken`.
 
 use chassis::Call;
 use contracts::caravan::identity::v1 as pb;
 use secrecy::SecretString;
 
-use super::Rpc;
+use super::{Rpc, oauth::OAuthError};
 use crate::error::Error;
 
 pub(super) async fn handle(
@@ -14,7 +14,7 @@ pub(super) async fn handle(
 ) -> Result<pb::IssueServiceTokenResponse, Error> {
     let secret = SecretString::from(request.client_secret);
     if !rpc.service_clients.admits(&request.client_id, &secret) {
-        return Err(Error::InvalidClient);
+        return Err(OAuthError::InvalidClient.into());
     }
     let token = rpc
         .tokens

@@ -22,6 +22,7 @@ use crate::{
 mod authenticate;
 mod batch_get_accounts;
 mod change_password;
+pub mod clients;
 mod close_my_account;
 mod convert;
 mod create_session;
@@ -33,9 +34,11 @@ mod get_account;
 mod get_key_set;
 mod get_my_account;
 mod issue_service_token;
+pub mod keys;
 mod list_audit_entries;
 mod list_pending_mails;
 mod list_sessions;
+pub mod oauth;
 mod reactivate_account;
 mod refresh_session;
 mod register_account;
@@ -66,14 +69,14 @@ impl Rpc {
     pub fn new(
         db: Db,
         tokens: Tokens,
-        service_clients: ServiceClients,
+        service_clients: Arc<ServiceClients>,
         (hashes_at_once, seal): (u16, Seal),
     ) -> Self {
         Self {
             db,
             passwords: Passwords::new(hashes_at_once),
             tokens,
-            service_clients: Arc::new(service_clients),
+            service_clients,
             seal,
             throttle: Arc::default(),
         }
@@ -86,7 +89,7 @@ impl Rpc {
         account: &Account,
         now: OffsetDateTime,
     ) -> Result<pb::Session, Error> {
-        let access = self.tokens.for_account(account, now)?;
+        let access = self.tokens.for_account(account, session.id, now)?;
         let left_s = (session.ends() - now).whole_seconds();
         Ok(pb::Session {
             access_token: access.text,

@@ -3,9 +3,11 @@
 pub mod accounts;
 pub mod audit;
 pub mod challenges;
+pub mod clients;
 pub mod entity;
 pub mod mails;
 pub mod migrations;
 pub mod second_factors;
+pub mod revoked_tokens;
 pub mod sessions;
 pub mod signing_keys;

@@ -1,31 +1,39 @@
-//! Access tokens: ES256 JWTs about a person or a service.
+//! Access tokens: ES256 JWTs about a person, a service of the mesh or a client.
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::error::{KeyRejected, Unspecified};
 use chassis::{
     auth::{AUDIENCE, Claims, KeySource, TOKEN_TYPE, TokenKind},
-    db::Db,
+    clock,
+    db::{Db, Tx},
 };
-use contracts::caravan::identity::v1::JsonWebKey;
+use contracts::caravan::identity::v1::{JsonWebKey, SigningKey as PublishedKey};
 use futures::{FutureExt as _, future::BoxFuture};
-use jsonwebtoken::{Algorithm, Header};
+use jsonwebtoken::{Algorithm, Header, Validation};
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use uuid::Uuid;
 
 use crate::{domain::account::Account, store};
 
 pub mod refresh;
+mod ring;
 mod signing_key;
 
-use signing_key::SigningKey;
+use ring::Ring;
 
 /// The key that is made at the first boot.
 const FIRST_GENERATION: i64 = 1;
-
 /// How long before it is made a token begins, in seconds: a service whose clock is behind takes it too.
 const BEGINS_EARLIER_S: u64 = 30;
+/// Time between two looks at the keys of the database. Far below [`MIN_AHEAD`]: every replica publishes a new key in time.
+const LOOKS_EVERY: Duration = Duration::from_secs(2);
+/// Shortest time from a key's making to its first token: replicas look every two seconds, and whoever checks tokens asks for
+/// an unknown key after five at most.
+pub const MIN_AHEAD: Duration = Duration::from_secs(10);
 
 /// Why a token or a key could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +55,19 @@ pub enum TokenError {
     Store(#[from] chassis::db::Error),
 }
 
+/// How tokens are made and keys are followed by others.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The `iss` of tokens.
+    pub issuer: String,
+    /// How long a token is good.
+    pub lifetime: Duration,
+    /// How long a key signs before another is made.
+    pub key_max_age: Duration,
+    /// How long a new key is published before it signs; at least [`MIN_AHEAD`].
+    pub key_ahead: Duration,
+}
+
 /// A signed token.
 #[derive(Clone)]
 pub struct Token {
@@ -63,12 +84,8 @@ pub struct Tokens {
 }
 
 struct Shared {
-    issuer: String,
-    lifetime: Duration,
-    /// Signs.
-    newest: SigningKey,
-    /// Every key that a token out there may be signed with.
-    public: Vec<JsonWebKey>,
+    rules: Rules,
+    keys: ArcSwap<Ring>,
 }
 
 impl Tokens {
@@ -76,92 +93,212 @@ impl Tokens {
     ///
     /// # Errors
     /// The database fails, or a stored key is not readable.
-    pub async fn open(db: &Db, issuer: &str, lifetime: Duration) -> Result<Self, TokenError> {
-        let mut stored = store::signing_keys::all(db.read()).await?;
-        if stored.is_empty() {
-            let first = &signing_key::generate()?;
+    pub async fn open(db: &Db, rules: Rules) -> Result<Self, TokenError> {
+        if store::signing_keys::all(db.read()).await?.is_empty() {
+            let (first, lifetime) = (&signing_key::generate()?, rules.lifetime);
             db.write(|tx| async move {
-                store::signing_keys::offer(&tx, FIRST_GENERATION, first.clone()).await
+                let (key, now) = (first.clone(), clock::now());
+                store::signing_keys::offer(&tx, FIRST_GENERATION, key, now, lifetime).await
             })
             .await?;
-            stored = store::signing_keys::all(db.read()).await?;
         }
-        Self::new(issuer, lifetime, &stored)
+        let tokens = Self {
+            shared: Arc::new(Shared {
+                rules,
+                keys: ArcSwap::from_pointee(Ring::read(&[])?),
+            }),
+        };
+        tokens.tend(db).await?;
+        Ok(tokens)
     }
 
-    /// Tokens signed with the first of these PKCS#8 keys, and checked with all.
-    fn new(issuer: &str, lifetime: Duration, newest_first: &[Vec<u8>]) -> Result<Self, TokenError> {
-        let keys = newest_first
-            .iter()
-            .map(|pkcs8| SigningKey::read(pkcs8))
-            .collect::<Result<Vec<_>, _>>()?;
-        let public = keys.iter().map(|key| key.public().clone()).collect();
-        let newest = keys.into_iter().next().ok_or(TokenError::None)?;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                issuer: issuer.to_owned(),
-                lifetime,
-                newest,
-                public,
-            }),
+    /// Takes up keys that other replicas made, makes a new one when it is time, and removes those that count no more, until
+    /// `drain`.
+    ///
+    /// # Errors
+    /// None: what fails is tried again.
+    pub async fn keep(self, db: Db, drain: CancellationToken) -> anyhow::Result<()> {
+        let mut looks = tokio::time::interval(LOOKS_EVERY);
+        while drain.run_until_cancelled(looks.tick()).await.is_some() {
+            if let Err(error) = self.tend(&db).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "signing keys were not looked after");
+            }
+        }
+        Ok(())
+    }
+
+    async fn tend(&self, db: &Db) -> Result<(), TokenError> {
+        self.reload(db).await?;
+        let (now, rules) = (clock::now(), &self.shared.rules);
+        let keys = self.shared.keys.load_full();
+        let over = &keys.over(now);
+        let outlived = keys.is_outlived_by(duration(rules.lifetime));
+        let newest = keys.newest().ok_or(TokenError::None)?;
+        let is_old = newest.1 + rules.key_max_age <= now;
+        if over.is_empty() && !outlived && !is_old {
+            return Ok(());
+        }
+        let next = &signing_key::generate()?;
+        db.write(|tx| async move {
+            if outlived {
+                store::signing_keys::lengthen(&tx, rules.lifetime).await?;
+            }
+            if !over.is_empty() {
+                store::signing_keys::remove(&tx, over.clone()).await?;
+            }
+            if is_old {
+                let (number, from) = (newest.0 + 1, now + rules.key_ahead);
+                store::signing_keys::offer(&tx, number, next.clone(), from, rules.lifetime).await?;
+            }
+            Ok::<_, chassis::db::Error>(())
         })
+        .await?;
+        tracing::info!(removed = over.len(), made = is_old, "signing keys changed");
+        self.reload(db).await
+    }
+
+    /// Takes up the keys as they stand in the database.
+    ///
+    /// # Errors
+    /// The database fails, or a stored key is not readable.
+    pub async fn reload(&self, db: &Db) -> Result<(), TokenError> {
+        let keys = Ring::read(&store::signing_keys::all(db.read()).await?)?;
+        self.shared.keys.store(Arc::new(keys));
+        Ok(())
+    }
+
+    /// Makes a new key that is published at once and signs later; nothing where one waits for its turn already. With
+    /// `compromised` it signs at once, and no other key counts any more. [`Tokens::reload`] takes it up.
+    ///
+    /// # Errors
+    /// The database fails, or there is no randomness.
+    pub async fn rotate(&self, tx: &Tx, compromised: bool) -> Result<(), TokenError> {
+        let (now, rules) = (clock::now(), &self.shared.rules);
+        let stored = store::signing_keys::all(tx).await?;
+        let (newest, turn) = Ring::read(&stored)?.newest().ok_or(TokenError::None)?;
+        let from = match compromised {
+            true => now,
+            false if now < turn => return Ok(()),
+            false => now + rules.key_ahead,
+        };
+        let key = signing_key::generate()?;
+        store::signing_keys::offer(tx, newest + 1, key, from, rules.lifetime).await?;
+        if compromised {
+            let all = stored.iter().map(|key| key.generation).collect();
+            store::signing_keys::remove(tx, all).await?;
+        }
+        Ok(())
     }
 
     /// The public keys (RFC 7517).
     pub fn public_keys(&self) -> Vec<JsonWebKey> {
-        self.shared.public.clone()
+        self.shared.keys.load().public(clock::now())
     }
 
-    /// A token about a person.
+    /// Every key with what it is there for, newest first.
+    pub fn published_keys(&self) -> Vec<PublishedKey> {
+        self.shared.keys.load().list(clock::now())
+    }
+
+    /// The `iss` of tokens.
+    pub fn issuer(&self) -> &str {
+        &self.shared.rules.issuer
+    }
+
+    /// What a token of ours says that is good now, as far as it says so itself.
+    pub fn read(&self, token: &str, now: OffsetDateTime) -> Option<Claims> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        if header.typ.as_deref() != Some(TOKEN_TYPE) {
+            return None;
+        }
+        let keys = self.shared.keys.load();
+        let key = keys.find(header.kid.as_deref()?, now)?;
+        let mut validation = Validation::new(Algorithm::ES256);
+        validation.set_issuer(&[self.issuer()]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
+        validation.leeway = 0;
+        validation.validate_nbf = true;
+        let data = jsonwebtoken::decode(token, key.verifying(), &validation);
+        data.ok().map(|data| data.claims)
+    }
+
+    /// A token about a person, from a session.
     ///
     /// # Errors
     /// The signature failed.
-    pub fn for_account(&self, account: &Account, now: OffsetDateTime) -> Result<Token, TokenError> {
-        self.sign(
-            TokenKind::User,
-            account.parts().id.to_string(),
-            account.role_names(),
-            now,
-        )
+    pub fn for_account(
+        &self,
+        account: &Account,
+        session: Uuid,
+        now: OffsetDateTime,
+    ) -> Result<Token, TokenError> {
+        let mut claims = self.claims(TokenKind::User, account.parts().id.to_string(), now);
+        claims.roles = account.role_names();
+        claims.sid = Some(session);
+        self.sign(&claims, now)
     }
 
-    /// A token about a service.
+    /// A token about a service of the mesh.
     ///
     /// # Errors
     /// The signature failed.
     pub fn for_service(&self, name: &str, now: OffsetDateTime) -> Result<Token, TokenError> {
-        self.sign(TokenKind::Service, name.to_owned(), Vec::new(), now)
+        let mut claims = self.claims(TokenKind::Service, name.to_owned(), now);
+        claims.client_id = Some(name.to_owned());
+        self.sign(&claims, now)
     }
 
-    fn sign(
+    /// A token about a client, with scopes parted by spaces.
+    ///
+    /// # Errors
+    /// The signature failed.
+    pub fn for_client(
         &self,
-        kind: TokenKind,
-        sub: String,
-        roles: Vec<String>,
+        client_id: &str,
+        scope: String,
         now: OffsetDateTime,
     ) -> Result<Token, TokenError> {
+        let mut claims = self.claims(TokenKind::Client, client_id.to_owned(), now);
+        claims.client_id = Some(client_id.to_owned());
+        claims.scope = Some(scope);
+        self.sign(&claims, now)
+    }
+
+    fn claims(&self, kind: TokenKind, sub: String, now: OffsetDateTime) -> Claims {
         let now = u64::try_from(now.unix_timestamp()).unwrap_or_default();
-        let lifetime_s = self.shared.lifetime.as_secs();
-        let claims = Claims {
-            iss: self.shared.issuer.clone(),
+        Claims {
+            iss: self.shared.rules.issuer.clone(),
             aud: AUDIENCE.to_owned(),
             sub,
-            exp: now + lifetime_s,
+            exp: now + self.shared.rules.lifetime.as_secs(),
             nbf: now.saturating_sub(BEGINS_EARLIER_S),
             iat: now,
             jti: Uuid::now_v7().to_string(),
             kind,
-            roles,
-        };
+            roles: Vec::new(),
+            sid: None,
+            client_id: None,
+            scope: None,
+        }
+    }
+
+    fn sign(&self, claims: &Claims, now: OffsetDateTime) -> Result<Token, TokenError> {
+        let keys = self.shared.keys.load();
+        let key = keys.signing(now).ok_or(TokenError::None)?;
         let mut header = Header::new(Algorithm::ES256);
         header.typ = Some(TOKEN_TYPE.to_owned());
-        header.kid = Some(self.shared.newest.public().kid.clone());
-        let text = jsonwebtoken::encode(&header, &claims, self.shared.newest.private())?;
+        header.kid = Some(key.public().kid.clone());
         Ok(Token {
-            text,
-            expires_in_s: i32::try_from(lifetime_s).unwrap_or(i32::MAX),
+            text: jsonwebtoken::encode(&header, claims, key.private())?,
+            expires_in_s: i32::try_from(self.shared.rules.lifetime.as_secs()).unwrap_or(i32::MAX),
         })
     }
+}
+
+fn duration(duration: Duration) -> time::Duration {
+    duration.try_into().unwrap_or(time::Duration::MAX)
 }
 
 impl KeySource for Tokens {
@@ -171,95 +308,4 @@ impl KeySource for Tokens {
 }
 
 #[cfg(test)]
-mod tests {
-    use chassis::{Caller, auth::Verifier};
-
-    use super::*;
-    use crate::domain::account::{Registered, Role};
-
-    fn tokens(keys: &[Vec<u8>]) -> Tokens {
-        Tokens::new("caravan", Duration::from_secs(3600), keys).expect("good keys")
-    }
-
-    fn key() -> Vec<u8> {
-        signing_key::generate().expect("randomness")
-    }
-
-    #[tokio::test]
-    async fn the_mesh_takes_our_tokens_for_what_they_say() {
-        let tokens = tokens(&[key()]);
-        let verifier = Verifier::new("caravan", tokens.clone());
-        let Registered(ada) = Account::register(
-            Uuid::now_v7(),
-            "ada@example.org",
-            "Ada",
-            vec![Role::Customer],
-            OffsetDateTime::UNIX_EPOCH,
-        )
-        .expect("good");
-        let token = tokens
-            .for_account(&ada, chassis::clock::now())
-            .expect("signed");
-        assert_eq!(token.expires_in_s, 3600);
-        let caller = verifier.verify(&token.text).await.expect("good");
-        assert_eq!(
-            caller,
-            Caller::User {
-                id: ada.parts().id,
-                roles: vec!["customer".into()]
-            }
-        );
-
-        let token = tokens
-            .for_service("ordering", chassis::clock::now())
-            .expect("signed");
-        let caller = verifier.verify(&token.text).await.expect("good");
-        assert_eq!(
-            caller,
-            Caller::Service {
-                name: "ordering".into()
-            }
-        );
-    }
-
-    #[tokio::test]
-    async fn a_token_ends_and_others_keys_do_not_count() {
-        let tokens = tokens(&[key()]);
-        let verifier = Verifier::new("caravan", tokens.clone());
-        let long_ago = chassis::clock::now() - time::Duration::HOUR * 2;
-        let old = tokens.for_service("ordering", long_ago).expect("signed");
-        assert!(verifier.verify(&old.text).await.is_err());
-        let strange = self::tokens(&[key()])
-            .for_service("ordering", chassis::clock::now())
-            .expect("signed");
-        assert!(verifier.verify(&strange.text).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_clock_that_is_behind_takes_a_new_token() {
-        let tokens = tokens(&[key()]);
-        let verifier = Verifier::new("caravan", tokens.clone());
-        let ahead = chassis::clock::now() + time::Duration::seconds(20);
-        let token = tokens.for_service("saga", ahead).expect("signed");
-        assert!(verifier.verify(&token.text).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn the_newest_key_signs_and_older_ones_still_count() {
-        let (old, new) = (key(), key());
-        let before = tokens(std::slice::from_ref(&old))
-            .for_service("saga", chassis::clock::now())
-            .expect("signed");
-        let after = tokens(&[new.clone(), old]);
-        let verifier = Verifier::new("caravan", after.clone());
-        assert!(verifier.verify(&before.text).await.is_ok());
-        let token = after
-            .for_service("saga", chassis::clock::now())
-            .expect("signed");
-        let kid = jsonwebtoken::decode_header(&token.text).expect("a JWT").kid;
-        assert_eq!(
-            kid.as_deref(),
-            Some(SigningKey::read(&new).expect("good").public().kid.as_str())
-        );
-    }
-}
+mod tests;

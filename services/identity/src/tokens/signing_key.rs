@@ -7,7 +7,7 @@ use aws_lc_rs::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use contracts::caravan::identity::v1::JsonWebKey;
-use jsonwebtoken::EncodingKey;
+use jsonwebtoken::{DecodingKey, EncodingKey};
 use sha2::{Digest as _, Sha256};
 
 /// Bytes of one coordinate of a P-256 point.
@@ -16,6 +16,7 @@ const COORDINATE_BYTES: usize = 32;
 /// A key of ES256.
 pub(super) struct SigningKey {
     private: EncodingKey,
+    verifying: DecodingKey,
     public: JsonWebKey,
 }
 
@@ -34,12 +35,18 @@ impl SigningKey {
         let (x, y) = pair.public_key().as_ref()[1..].split_at(COORDINATE_BYTES);
         Ok(Self {
             private: EncodingKey::from_ec_der(pkcs8),
+            // As the backend takes it: the uncompressed point.
+            verifying: DecodingKey::from_ec_der(pair.public_key().as_ref()),
             public: json_web_key(x, y),
         })
     }
 
     pub(super) fn private(&self) -> &EncodingKey {
         &self.private
+    }
+
+    pub(super) fn verifying(&self) -> &DecodingKey {
+        &self.verifying
     }
 
     pub(super) fn public(&self) -> &JsonWebKey {

@@ -2,10 +2,12 @@
 
 pub mod account;
 pub mod audit_entry;
+pub mod client;
 pub mod credential;
 pub mod login_challenge;
 pub mod mail;
 pub mod recovery_code;
 pub mod second_factor;
+pub mod revoked_token;
 pub mod session;
 pub mod signing_key;

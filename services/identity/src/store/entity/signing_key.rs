@@ -15,6 +15,10 @@ pub struct Model {
     pub private_key: Vec<u8>,
     /// Microseconds since 1970.
     pub created_at_us: i64,
+    /// From when on it signs, unless a newer one does; 0 where it always did. Microseconds since 1970.
+    pub signs_from_us: i64,
+    /// How long a token that it signed may last, at most. Microseconds.
+    pub longest_token_us: i64,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,24 @@
+//! Makes a new key.
+
+use chassis::Call;
+use contracts::caravan::identity::v1 as pb;
+
+use super::Keys;
+use crate::error::Error;
+
+pub(super) async fn handle(
+    rpc: &Keys,
+    call: Call,
+    request: pb::RotateSigningKeysRequest,
+) -> Result<pb::RotateSigningKeysResponse, Error> {
+    let tokens = &rpc.tokens;
+    rpc.db
+        .write(|tx| async move { tokens.rotate(&tx, request.compromised).await })
+        .await?;
+    rpc.tokens.reload(&rpc.db).await?;
+    let (actor, compromised) = (call.caller.label(), request.compromised);
+    tracing::info!(actor, compromised, "signing keys rotated");
+    Ok(pb::RotateSigningKeysResponse {
+        signing_keys: rpc.tokens.published_keys(),
+    })
+}
