@@ -13,6 +13,7 @@ mod exchange;
 pub mod gateway;
 mod headers;
 mod metrics;
+mod oauth;
 mod page;
 mod passthrough;
 mod pipeline;

@@ -16,7 +16,7 @@ use crate::{
     answer::{self, Answer},
     exchange::Exchange,
     gateway::{Gateway, Place},
-    headers, metrics, passthrough,
+    headers, metrics, oauth, passthrough,
     policy::Admitted,
     problem::Problem,
     rest,
@@ -91,9 +91,11 @@ async fn run(exchange: Exchange<'_>, target: Target<'_, '_>, body: Incoming) -> 
     let policies = &exchange.gateway.policies;
     let mut admitted = None;
     let protocol = target.protocol();
+    let is_oauth = target.is_oauth(exchange.api);
     let outcome = steps(exchange, target, body, &mut admitted).await;
     let mut answer = outcome.unwrap_or_else(|problem| match protocol {
         Some(protocol) => passthrough::failure(&problem, protocol),
+        None if is_oauth => oauth::failure(&problem),
         None => {
             let response = problem.for_request(exchange.request_id).response();
             response.map(Into::into)
@@ -101,6 +103,9 @@ async fn run(exchange: Exchange<'_>, target: Target<'_, '_>, body: Incoming) -> 
     });
     // CORS and RateLimit headers, compression: also failures have them, and what is kept has not.
     policies.finish(&exchange, admitted.as_ref(), &mut answer);
+    if is_oauth {
+        oauth::finish(&mut answer);
+    }
     answer
 }
 

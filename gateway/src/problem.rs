@@ -163,6 +163,16 @@ impl Problem {
         StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
+    /// Stable and for programs; empty where nobody says.
+    pub(crate) fn reason(&self) -> &str {
+        self.0.reason.as_deref().unwrap_or_default()
+    }
+
+    /// A sentence for people.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     pub(crate) fn for_request(mut self, request_id: &str) -> Self {
         request_id.clone_into(&mut self.0.request_id);
         self

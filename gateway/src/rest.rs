@@ -15,6 +15,7 @@ use crate::{
     exchange::Exchange,
     gateway::Place,
     headers::{self, Times},
+    oauth,
     problem::Problem,
     scratch::with_scratch,
     status::Status,
@@ -147,6 +148,13 @@ async fn message(
             "the body must not be compressed",
         ));
     }
+    let query = exchange.head.uri.query().unwrap_or_default();
+    let is_oauth = exchange.api.method_of(found.binding()).policy.rest.oauth;
+    // Fields of a form are those of a query: what is left of the body is nothing.
+    let (form, body) = match is_oauth {
+        true => (Some(oauth::form(query, content_type, &body)?), Bytes::new()),
+        false => (None, body),
+    };
     let raw = found.binding().takes_raw_body();
     if !body.is_empty() && !raw && !content_type.is_none_or(body::is_json) {
         return Err(Problem::new(
@@ -157,14 +165,14 @@ async fn message(
     }
     let fields = header_fields(found, headers)?;
     let input = Input {
-        query: exchange.head.uri.query().unwrap_or_default(),
+        query: form.as_deref().unwrap_or(query),
         body: &body,
         content_type: content_type.unwrap_or_default(),
         headers: &fields,
     };
     with_scratch(|scratch| {
         upstream::open_frame(&mut scratch.buffer);
-        let outcome = if exchange.gateway.ignore_unknown_fields {
+        let outcome = if exchange.gateway.ignore_unknown_fields || is_oauth {
             found.encode(&mut Encoder::lenient(), &input, &mut scratch.buffer)
         } else {
             found.encode(&mut scratch.encoder, &input, &mut scratch.buffer)

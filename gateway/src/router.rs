@@ -38,6 +38,11 @@ impl<'a> Target<'a, '_> {
         }
     }
 
+    /// Whether it is an endpoint of OAuth 2.0.
+    pub(crate) fn is_oauth(&self, api: &Api) -> bool {
+        matches!(self, Self::Rest(found) if api.method_of(found.binding()).policy.rest.oauth)
+    }
+
     /// For metrics and traces: a template or a fixed word, never a client's path, since each label is kept for good.
     pub(crate) fn label(&self) -> &'a str {
         match self {
