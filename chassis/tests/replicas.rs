@@ -106,6 +106,41 @@ async fn order_survives_a_broker_that_is_killed_emptied_and_put_back() {
     .await;
 }
 
+/// The store's folder is deleted while the broker runs and is used; what comes back is older than what it had.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn order_survives_a_store_that_is_deleted_under_a_running_broker() {
+    let (publisher, _url) = database(Engine::Sqlite).await.expect("always there");
+    let (receiver, _other) = database(Engine::Sqlite).await.expect("always there");
+    let mut mesh = Mesh::start().await;
+    let (ledger, skus) = (Ledger::default(), skus(AGGREGATES));
+    mesh.relay(&publisher).await;
+    mesh.consume(&receiver, ledger.consumer("ledger", &receiver))
+        .await;
+    let backup = tempfile::tempdir().expect("a temporary folder");
+    for round in 1..=60i64 {
+        for sku in &skus {
+            adjust(&publisher, sku, round).await.expect("kept");
+        }
+        match round {
+            15 => {
+                mesh.nats.kill();
+                support::copy(&mesh.nats.store(), backup.path());
+                mesh.nats.restart().await;
+                ledger.reads(&skus, round).await;
+            }
+            30 => std::fs::remove_dir_all(mesh.nats.store()).expect("removed"),
+            45 => {
+                mesh.nats.kill();
+                let _ = std::fs::remove_dir_all(mesh.nats.store());
+                support::copy(backup.path(), &mesh.nats.store());
+                mesh.nats.restart().await;
+            }
+            _ => {}
+        }
+    }
+    ledger.reads(&skus, 60).await;
+}
+
 /// A consumer whose acknowledgements are lost with its process starts again where it was, in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_that_dies_with_events_in_hand_has_them_again_in_order() {

@@ -29,6 +29,9 @@ pub enum Error {
     /// The Idempotency-Key belongs to a call with another message.
     #[error("this Idempotency-Key was used with another request")]
     KeyReused,
+    /// A statement failed and the unit of work went on as if it had not: PostgreSQL keeps nothing of it.
+    #[error("a statement of the unit of work failed")]
+    FailedStatement,
     /// Another replica has taken the consumer over.
     #[error("another replica has taken this consumer over")]
     Superseded,
@@ -55,7 +58,7 @@ impl Classify for Error {
             Self::StepCompensated | Self::StaleEpoch | Self::KeyReused => Code::FailedPrecondition,
             Self::Corrupt(_) => Code::DataLoss,
             Self::Database(error) if may_pass(error) => Code::Unavailable,
-            Self::Database(_) => Code::Internal,
+            Self::Database(_) | Self::FailedStatement => Code::Internal,
         }
     }
 
@@ -69,13 +72,13 @@ impl Classify for Error {
             Self::KeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::Superseded => "CONSUMER_SUPERSEDED",
             Self::Corrupt(_) => "DATA_CORRUPT",
-            Self::Commit(_) | Self::Database(_) => "DATABASE",
+            Self::Commit(_) | Self::Database(_) | Self::FailedStatement => "DATABASE",
         }
     }
 
     fn message(&self) -> String {
         match self {
-            Self::Database(_) | Self::Commit(_) => {
+            Self::Database(_) | Self::Commit(_) | Self::FailedStatement => {
                 "The database cannot be reached right now.".to_owned()
             }
             other => other.to_string(),
@@ -133,6 +136,12 @@ pub(super) fn is_connection_broken(error: &DbErr) -> bool {
             .is_some_and(|code| code == "57P01" || code == "57P02"),
         _ => false,
     }
+}
+
+/// Whether SQLite knows no savepoint of the name that was to be undone.
+pub(super) fn is_no_such_savepoint(error: &DbErr) -> bool {
+    matches!(driver_error(error), Some(sea_orm::sqlx::Error::Database(cause))
+        if cause.message().starts_with("no such savepoint"))
 }
 
 fn driver_error(error: &DbErr) -> Option<&sea_orm::sqlx::Error> {

@@ -8,7 +8,12 @@ pub(super) struct ChassisMigrator;
 #[async_trait::async_trait]
 impl MigratorTrait for ChassisMigrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First), Box::new(History), Box::new(Operations)]
+        vec![
+            Box::new(First),
+            Box::new(History),
+            Box::new(Operations),
+            Box::new(Turns),
+        ]
     }
 
     fn migration_table_name() -> DynIden {
@@ -124,6 +129,35 @@ impl MigrationTrait for Operations {
     }
 }
 
+/// Whose turn it is to consume, and what may be the end of processes.
+struct Turns;
+
+impl MigrationName for Turns {
+    fn name(&self) -> &str {
+        "m0004_turns"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Turns {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let counter = |name| column(name).big_integer().not_null().default(0).to_owned();
+        for mut column in [
+            counter("asked"),
+            counter("answered"),
+            counter("beginnings"),
+            column("unsettled_until").big_integer().to_owned(),
+        ] {
+            let alter = Table::alter()
+                .table(Alias::new("consumers"))
+                .add_column(&mut column)
+                .to_owned();
+            manager.alter_table(alter).await?;
+        }
+        manager.create_table(event_tries()).await
+    }
+}
+
 fn table(name: &str) -> TableCreateStatement {
     Table::create().table(Alias::new(name)).to_owned()
 }
@@ -231,6 +265,16 @@ fn consumers() -> TableCreateStatement {
         .col(column("epoch").big_integer().not_null())
         .col(column("archive_position").big_integer().not_null())
         .col(column("complete_until_us").big_integer())
+        .to_owned()
+}
+
+fn event_tries() -> TableCreateStatement {
+    table("event_tries")
+        .col(column("consumer").text().not_null())
+        .col(column("event_id").uuid().not_null())
+        .col(column("tries").big_integer().not_null())
+        .col(column("tried_at_us").big_integer().not_null())
+        .primary_key(&mut key(&["consumer", "event_id"]))
         .to_owned()
 }
 

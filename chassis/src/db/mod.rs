@@ -4,20 +4,23 @@
 //! stored reply commit together or not at all. On SQLite concurrent units share a commit ([`writer`]); on
 //! PostgreSQL a unit is a transaction that is repeated after a lost race. No network call belongs inside.
 
+mod checkpoint;
 mod claim;
 mod error;
 mod hold;
+mod link;
 mod metrics;
 mod migrations;
 mod once;
 mod open;
+mod postgres;
 mod retention;
 mod tx;
 mod writer;
 
 use std::{future::Future, sync::Arc};
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use sea_orm_migration::MigratorTrait;
 use tokio::sync::Notify;
 
@@ -28,11 +31,8 @@ pub use tx::Tx;
 
 use crate::{audit, events::Registry};
 use hold::Holds;
-use tx::Notes;
+use postgres::Writers;
 use writer::Writer;
-
-/// Most tries of a unit of work that PostgreSQL gave up in favour of another one.
-const MAX_TRIES: u32 = 5;
 
 /// A service's database. Cheap to clone.
 #[derive(Clone)]
@@ -50,7 +50,7 @@ struct Shared {
 
 enum Engine {
     Sqlite(Writer),
-    Postgres(DatabaseConnection),
+    Postgres(Writers),
 }
 
 impl Db {
@@ -62,10 +62,7 @@ impl Db {
     pub async fn open<M: MigratorTrait>(url: &str) -> Result<Self, DbErr> {
         let (engine, read) = if url.starts_with("sqlite:") {
             let pools = open::sqlite::<M>(url).await?;
-            (
-                Engine::Sqlite(Writer::start(pools.write, pools.write_options)),
-                pools.read,
-            )
+            (Engine::Sqlite(pools.write), pools.read)
         } else {
             let pools = open::postgres::<M>(url).await?;
             (Engine::Postgres(pools.write), pools.read)
@@ -114,7 +111,7 @@ impl Db {
         };
         let (value, notes) = match &self.shared.engine {
             Engine::Sqlite(writer) => writer.write(unit).await?,
-            Engine::Postgres(pool) => transact(pool, unit).await?,
+            Engine::Postgres(writers) => writers.write(unit).await?,
         };
         if let Some(intent) = audit.as_ref().filter(|_| notes.audited()) {
             intent.settle();
@@ -157,58 +154,4 @@ impl std::fmt::Debug for Db {
         };
         formatter.debug_tuple("Db").field(&engine).finish()
     }
-}
-
-/// A unit of work as a transaction of its own.
-async fn transact<T, E, F, Fut>(
-    pool: &DatabaseConnection,
-    mut unit: F,
-) -> Result<(T, Arc<Notes>), E>
-where
-    E: From<Error>,
-    F: FnMut(Tx) -> Fut,
-    Fut: Future<Output = Result<T, E>>,
-{
-    let mut tries = 1;
-    loop {
-        let transaction = Arc::new(begin(pool).await.map_err(Error::from)?);
-        let (tx, notes) = Tx::new(transaction.clone());
-        let result = unit(tx).await;
-        let transaction = Arc::into_inner(transaction)
-            .ok_or_else(|| Error::Corrupt("a unit of work kept its transaction".into()))?;
-        let error = match result {
-            Ok(value) => match transaction.commit().await {
-                Ok(()) => {
-                    metrics::commit();
-                    metrics::unit();
-                    return Ok((value, notes));
-                }
-                Err(error) if error::is_lost_race(&error) => Error::Conflict.into(),
-                Err(error) => return Err(Error::Commit(Arc::new(error)).into()),
-            },
-            Err(error) => {
-                // A connection that cannot even roll back is broken; the unit's error says more.
-                let _ = transaction.rollback().await;
-                if !notes.lost_race() {
-                    return Err(error);
-                }
-                error
-            }
-        };
-        if tries == MAX_TRIES {
-            return Err(error);
-        }
-        tries += 1;
-    }
-}
-
-/// Begins a transaction, on another connection where the one at hand was broken while it waited: nothing has run yet.
-async fn begin(pool: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    for _ in 0..open::POSTGRES_WRITERS {
-        match pool.begin().await {
-            Err(error) if error::is_connection_broken(&error) => {}
-            result => return result,
-        }
-    }
-    pool.begin().await
 }

@@ -3,21 +3,26 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
+    str::FromStr as _,
     time::Duration,
 };
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr,
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr,
+    sqlx::{
+        ConnectOptions as _,
+        postgres::PgConnectOptions,
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    },
 };
 use sea_orm_migration::MigratorTrait;
 
-use super::migrations::ChassisMigrator;
+use super::{
+    checkpoint::Checkpoints, migrations::ChassisMigrator, postgres::Writers, writer::Writer,
+};
 
 /// Connections that read on SQLite. Writing has one of its own.
 const SQLITE_READERS: u32 = 4;
-/// Connections that write on PostgreSQL: as many commits can share an fsync of its log.
-pub(super) const POSTGRES_WRITERS: u32 = 32;
 /// Connections that only read on PostgreSQL.
 const POSTGRES_READERS: u32 = 8;
 /// Longest wait for a free connection.
@@ -28,14 +33,16 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENT_TIMEOUT_MS: u32 = 10_000;
 /// Longest wait for a row lock on PostgreSQL, in milliseconds.
 const LOCK_TIMEOUT_MS: u32 = 5_000;
+/// Longest silence of a transaction on PostgreSQL, in milliseconds: a process that is stopped must not keep its locks.
+const IDLE_TRANSACTION_TIMEOUT_MS: u32 = 10_000;
+/// Statements that a connection which writes keeps prepared.
+const CACHED_STATEMENTS: usize = 256;
 /// Key of the lock that keeps replicas from migrating at once ("caravan").
 const MIGRATION_LOCK: i64 = 0x0063_6172_6176_616e;
 
 /// The connections of one SQLite database: one writes, others read.
 pub(super) struct Sqlite {
-    pub(super) write: DatabaseConnection,
-    /// To open `write` anew after a failure.
-    pub(super) write_options: ConnectOptions,
+    pub(super) write: Writer,
     pub(super) read: DatabaseConnection,
 }
 
@@ -44,25 +51,31 @@ pub(super) async fn sqlite<M: MigratorTrait>(url: &str) -> Result<Sqlite, DbErr>
     let path = Path::new(url.trim_start_matches("sqlite:").trim_start_matches("//"));
     // Until all is migrated. Ends with the process too, however that dies.
     let _lock = lock_migrations(path.to_owned()).await?;
+    let write = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(true)
+        .disable_statement_logging();
     let mut options = base_options(url, 1);
-    options.map_sqlx_sqlite_opts(|options| {
-        options
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true)
-    });
-    let write_options = options.clone();
-    let write = Database::connect(options).await?;
-    migrate::<M>(&write).await?;
+    let migrating = write.clone();
+    options.map_sqlx_sqlite_opts(move |_| migrating.clone());
+    let single = Database::connect(options).await?;
+    migrate::<M>(&single).await?;
 
     let mut options = base_options(url, SQLITE_READERS);
     options.map_sqlx_sqlite_opts(|options| options.read_only(true).busy_timeout(BUSY_TIMEOUT));
     let read = Database::connect(options).await?;
+    // Not before: the log goes with its last connection.
+    single.close().await?;
+    let write = write
+        .statement_cache_capacity(CACHED_STATEMENTS)
+        .pragma("wal_autocheckpoint", "0");
+    let checkpoints = Checkpoints::start(path, write.clone());
     Ok(Sqlite {
-        write,
-        write_options,
+        write: Writer::start(write, checkpoints),
         read,
     })
 }
@@ -85,8 +98,7 @@ async fn lock_migrations(database: PathBuf) -> Result<File, DbErr> {
 
 /// The connections to one PostgreSQL database.
 pub(super) struct Postgres {
-    /// Not tested before use, which would cost a round trip for each unit of work: a broken one is noticed by its BEGIN.
-    pub(super) write: DatabaseConnection,
+    pub(super) write: Writers,
     pub(super) read: DatabaseConnection,
 }
 
@@ -100,10 +112,13 @@ pub(super) async fn postgres<M: MigratorTrait>(url: &str) -> Result<Postgres, Db
     let migrated = migrate::<M>(&single).await;
     single.close().await?; // Ends the session, and with it the lock.
     migrated?;
-    let mut write = postgres_options(url, POSTGRES_WRITERS);
-    write.test_before_acquire(false);
+    let write = PgConnectOptions::from_str(url)
+        .map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?;
+    let write = write
+        .options(postgres_settings())
+        .statement_cache_capacity(CACHED_STATEMENTS);
     Ok(Postgres {
-        write: Database::connect(write).await?,
+        write: Writers::new(write),
         read: Database::connect(postgres_options(url, POSTGRES_READERS)).await?,
     })
 }
@@ -124,14 +139,20 @@ fn postgres_options(url: &str, connections: u32) -> ConnectOptions {
     options
         .idle_timeout(Duration::from_secs(600))
         .test_before_acquire(true);
-    options.map_sqlx_postgres_opts(|options| {
-        options.options([
-            ("statement_timeout", STATEMENT_TIMEOUT_MS.to_string()),
-            ("lock_timeout", LOCK_TIMEOUT_MS.to_string()),
-            ("client_min_messages", "warning".to_owned()),
-        ])
-    });
+    options.map_sqlx_postgres_opts(|options| options.options(postgres_settings()));
     options
+}
+
+fn postgres_settings() -> [(&'static str, String); 4] {
+    [
+        ("statement_timeout", STATEMENT_TIMEOUT_MS.to_string()),
+        ("lock_timeout", LOCK_TIMEOUT_MS.to_string()),
+        (
+            "idle_in_transaction_session_timeout",
+            IDLE_TRANSACTION_TIMEOUT_MS.to_string(),
+        ),
+        ("client_min_messages", "warning".to_owned()),
+    ]
 }
 
 /// Applies the chassis' migrations and the service's. Refuses a schema that knows more than this program.

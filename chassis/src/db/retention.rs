@@ -21,7 +21,7 @@ const KEEP_EVENTS: Duration = DAY.saturating_mul(7);
 
 /// A table, the columns of its key, the column that says a row's age (behind a condition, where not all rows go), and how
 /// long rows stay.
-const TABLES: [(&str, &str, &str, Duration); 4] = [
+const TABLES: [(&str, &str, &str, Duration); 5] = [
     // Twice as long as a stream holds events: whatever is delivered again finds its row. Longer where the consumer may be given
     // events again because it was away, or has not yet caught up with its publisher's archive.
     (
@@ -30,6 +30,12 @@ const TABLES: [(&str, &str, &str, Duration); 4] = [
         "NOT EXISTS (SELECT 1 FROM consumers WHERE consumers.consumer = inbox.consumer \
          AND (complete_until_us IS NULL AND archive_position > 0 OR complete_until_us - 7200000000 < handled_at_us)) \
          AND handled_at_us",
+        DAY.saturating_mul(14),
+    ),
+    (
+        "event_tries",
+        "consumer, event_id",
+        "tried_at_us",
         DAY.saturating_mul(14),
     ),
     // Longer than operators leave a parked saga lying.

@@ -6,18 +6,17 @@ use std::sync::{
 };
 
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement,
-    prelude::async_trait,
+    ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, prelude::async_trait,
 };
 
-use super::error::is_lost_race;
+use super::{error::is_lost_race, link::Link};
 
 /// A unit of work that is under way. Store functions take `&Tx`.
 ///
 /// Nothing written through it is kept before `Db::write` has answered `Ok`.
 #[derive(Clone, Debug)]
 pub struct Tx {
-    transaction: Arc<DatabaseTransaction>,
+    link: Arc<Link>,
     notes: Arc<Notes>,
 }
 
@@ -25,14 +24,21 @@ pub struct Tx {
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     lost_race: AtomicBool,
+    failed: AtomicBool,
     wrote_events: AtomicBool,
     changed: AtomicBool,
     audited: AtomicBool,
+    ended: AtomicBool,
 }
 
 impl Notes {
     pub(super) fn lost_race(&self) -> bool {
         self.lost_race.load(Relaxed)
+    }
+
+    /// Whether a statement failed. After that PostgreSQL keeps nothing of the transaction, whatever the unit makes of it.
+    pub(super) fn failed(&self) -> bool {
+        self.failed.load(Relaxed)
     }
 
     pub(super) fn wrote_events(&self) -> bool {
@@ -43,13 +49,18 @@ impl Notes {
     pub(super) fn audited(&self) -> bool {
         self.audited.load(Relaxed)
     }
+
+    /// A handle that the unit kept is of no use from now on.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Relaxed);
+    }
 }
 
 impl Tx {
-    pub(super) fn new(transaction: Arc<DatabaseTransaction>) -> (Self, Arc<Notes>) {
+    pub(super) fn new(link: Arc<Link>) -> (Self, Arc<Notes>) {
         let notes = Arc::new(Notes::default());
         let tx = Self {
-            transaction,
+            link,
             notes: notes.clone(),
         };
         (tx, notes)
@@ -84,16 +95,37 @@ impl Tx {
         Statement::from_sql_and_values(self.get_database_backend(), sql, values)
     }
 
-    /// What is no query changes something, as far as can be seen from outside.
-    fn note_change(&self, sql: &str) {
-        if !sql.starts_with("SELECT") {
+    /// The connection, as long as it is this unit's.
+    fn link(&self) -> Result<&Link, DbErr> {
+        if self.notes.ended.load(Relaxed) {
+            return Err(DbErr::Custom("this unit of work is over".into()));
+        }
+        Ok(&self.link)
+    }
+
+    fn noted_change(&self, result: Result<ExecResult, DbErr>) -> Result<ExecResult, DbErr> {
+        if result.as_ref().is_ok_and(|done| done.rows_affected() > 0) {
             self.notes.changed.store(true, Relaxed);
         }
+        self.noted(result)
+    }
+
+    async fn rows(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        // What changes rows and answers them.
+        let may_change = !statement.sql.starts_with("SELECT");
+        let rows = self.noted(self.link()?.query(statement).await)?;
+        if may_change && !rows.is_empty() {
+            self.notes.changed.store(true, Relaxed);
+        }
+        Ok(rows)
     }
 
     fn noted<T>(&self, result: Result<T, DbErr>) -> Result<T, DbErr> {
-        if result.as_ref().is_err_and(is_lost_race) {
-            self.note_lost_race();
+        if let Err(error) = &result {
+            self.notes.failed.store(true, Relaxed);
+            if is_lost_race(error) {
+                self.note_lost_race();
+            }
         }
         result
     }
@@ -102,29 +134,22 @@ impl Tx {
 #[async_trait::async_trait]
 impl ConnectionTrait for Tx {
     fn get_database_backend(&self) -> DbBackend {
-        self.transaction.get_database_backend()
+        self.link.backend()
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        let result = self.noted(self.transaction.execute_raw(statement).await)?;
-        if result.rows_affected() > 0 {
-            self.notes.changed.store(true, Relaxed);
-        }
-        Ok(result)
+        self.noted_change(self.link()?.execute(statement).await)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.note_change(sql);
-        self.noted(self.transaction.execute_unprepared(sql).await)
+        self.noted_change(self.link()?.execute_unprepared(sql).await)
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.note_change(&statement.sql);
-        self.noted(self.transaction.query_one_raw(statement).await)
+        Ok(self.rows(statement).await?.into_iter().next())
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.note_change(&statement.sql);
-        self.noted(self.transaction.query_all_raw(statement).await)
+        self.rows(statement).await
     }
 }

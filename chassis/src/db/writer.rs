@@ -11,8 +11,8 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    DbErr, RuntimeErr,
+    sqlx::{self, ConnectOptions as _, sqlite::SqliteConnectOptions},
 };
 use tokio::{
     sync::{Mutex, Notify, Semaphore, watch},
@@ -20,7 +20,11 @@ use tokio::{
 };
 
 use super::{
-    Error, metrics,
+    Error,
+    checkpoint::Checkpoints,
+    error,
+    link::{Before, Link},
+    metrics,
     tx::{Notes, Tx},
 };
 
@@ -28,39 +32,36 @@ use super::{
 const MAX_QUEUED_UNITS: usize = 4096;
 /// Longest time of one unit; a longer one is rolled back, since everybody behind it waits.
 const UNIT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest wait for a broken connection to close before it is left to itself.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Outcome = Option<Result<(), Arc<DbErr>>>;
 
-/// The open transaction that units join.
-struct Batch {
-    transaction: Arc<DatabaseTransaction>,
-    outcome: watch::Sender<Outcome>,
-}
-
 /// What belongs to whoever has the turn.
 struct Turn {
-    /// For a pool of one: the transaction lives on its connection.
-    options: ConnectOptions,
+    options: SqliteConnectOptions,
     /// `None` after a failure, until the next batch opens it anew.
-    connection: Option<DatabaseConnection>,
-    batch: Option<Batch>,
-    /// Whether a unit has begun in the batch and not ended: its caller has gone away.
-    unit_open: bool,
-    /// The savepoint in the batch that the next unit begins behind.
-    savepoint: Savepoint,
+    link: Option<Arc<Link>>,
+    /// What becomes of the open transaction that units join.
+    batch: Option<watch::Sender<Outcome>>,
+    /// A unit has begun in the batch and not ended: behind which savepoint.
+    unit: Option<Savepoint>,
+    /// The savepoint behind which the last unit that is kept or undone stands.
+    last: Option<(Savepoint, Behind)>,
+    checkpoints: Checkpoints,
 }
 
-/// The one savepoint of a batch. It is not released after each unit: that would be one more message to the driver's thread.
+/// The savepoints of a batch take turns. One is released when the next one is made, in one message with the next unit's first
+/// statement. They have two names, so that undoing a unit can never undo the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Savepoint {
-    /// There is none.
-    None,
-    /// Nothing was written behind it.
-    Clean,
-    /// A unit that is kept stands behind it.
-    Kept,
+    Even,
+    Odd,
+}
+
+/// What stands behind a savepoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    Nothing,
+    KeptUnit,
 }
 
 /// The one writer of a SQLite database.
@@ -72,14 +73,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// `connection` is a pool of one, opened with `options`.
-    pub(super) fn start(connection: DatabaseConnection, options: ConnectOptions) -> Self {
+    /// Writes through connections that are opened with `options`, one at a time.
+    pub(super) fn start(options: SqliteConnectOptions, checkpoints: Checkpoints) -> Self {
         let turn = Arc::new(Mutex::new(Turn {
             options,
-            connection: Some(connection),
+            link: None,
             batch: None,
-            unit_open: false,
-            savepoint: Savepoint::None,
+            unit: None,
+            last: None,
+            checkpoints,
         }));
         let due = Arc::new(Notify::new());
         let committer = tokio::spawn(commit_batches(turn.clone(), due.clone()));
@@ -101,24 +103,26 @@ impl Writer {
         let _place = self.places.try_acquire().map_err(|_| Error::Overloaded)?;
         let mut turn = self.turn.lock().await;
         turn.undo_abandoned_unit().await;
-        let (transaction, mut outcome) = turn.batch().await.map_err(Error::from)?;
-        // The batch is open: it must be ended, whatever becomes of this unit.
+        // Whatever becomes of this unit, its batch must be ended.
         self.due.notify_one();
-        let (tx, notes) = Tx::new(transaction);
-        turn.begin_unit().await?;
-        let value = match tokio::time::timeout(UNIT_TIMEOUT, unit(tx)).await {
+        let (link, mut outcome) = turn.batch().await.map_err(Error::from)?;
+        turn.begin_unit(&link).await;
+        let (tx, notes) = Tx::new(link.clone());
+        let result = tokio::time::timeout(UNIT_TIMEOUT, unit(tx)).await;
+        notes.end();
+        let value = match result {
             Ok(Ok(value)) => value,
             failed => {
-                turn.undo_unit().await;
+                turn.undo_unit(&link).await;
                 return match failed {
                     Ok(Err(error)) => Err(error),
                     _ => Err(Error::TooSlow.into()),
                 };
             }
         };
-        turn.keep_unit();
+        turn.keep_unit(&link).await;
         metrics::unit();
-        drop(turn);
+        drop((turn, link));
 
         let settled = outcome
             .wait_for(Option::is_some)
@@ -140,129 +144,141 @@ impl Drop for Writer {
     }
 }
 
-impl Turn {
-    /// The open batch, or a new one, and what will become of it.
-    async fn batch(
-        &mut self,
-    ) -> Result<(Arc<DatabaseTransaction>, watch::Receiver<Outcome>), DbErr> {
-        if self.batch.is_none() {
-            let connection = match &self.connection {
-                Some(connection) => connection,
-                None => {
-                    let connection = Database::connect(self.options.clone()).await?;
-                    self.connection.insert(connection)
-                }
-            };
-            let immediate = TransactionOptions {
-                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-                ..Default::default()
-            };
-            let transaction = Arc::new(connection.begin_with_options(immediate).await?);
-            self.savepoint = Savepoint::None;
-            self.batch = Some(Batch {
-                transaction,
-                outcome: watch::Sender::new(None),
-            });
-        }
-        let batch = self.batch.as_ref().expect("made above");
-        Ok((batch.transaction.clone(), batch.outcome.subscribe()))
+impl Savepoint {
+    /// What begins a unit behind this savepoint, and ends the one before.
+    fn begin(self, last: Option<Savepoint>) -> Before {
+        let (sql, statements) = match (self, last) {
+            (Self::Even, None) => ("SAVEPOINT even; ", 1),
+            (Self::Odd, None) => ("SAVEPOINT odd; ", 1),
+            (Self::Even, Some(_)) => ("RELEASE odd; SAVEPOINT even; ", 2),
+            (Self::Odd, Some(_)) => ("RELEASE even; SAVEPOINT odd; ", 2),
+        };
+        Before { sql, statements }
     }
 
-    /// Raw savepoints: a nested transaction of the driver that is dropped half-way would undo the whole batch.
-    async fn begin_unit(&mut self) -> Result<(), Error> {
-        // A caller who goes away in between leaves a savepoint or none: `None` is what to find out from.
-        let sql = match std::mem::replace(&mut self.savepoint, Savepoint::None) {
-            Savepoint::None => "SAVEPOINT unit",
-            Savepoint::Kept => "RELEASE unit; SAVEPOINT unit",
-            Savepoint::Clean => {
-                (self.savepoint, self.unit_open) = (Savepoint::Clean, true);
-                return Ok(());
+    fn undo(self) -> &'static str {
+        match self {
+            Self::Even => "ROLLBACK TO even",
+            Self::Odd => "ROLLBACK TO odd",
+        }
+    }
+
+    fn next(self) -> Self {
+        match self {
+            Self::Even => Self::Odd,
+            Self::Odd => Self::Even,
+        }
+    }
+}
+
+impl Turn {
+    /// The connection with the open batch, or a new one, and what will become of it.
+    async fn batch(&mut self) -> Result<(Arc<Link>, watch::Receiver<Outcome>), DbErr> {
+        let link = match &self.link {
+            Some(link) => link.clone(),
+            None => {
+                let failed = |error: sqlx::Error| DbErr::Conn(RuntimeErr::SqlxError(error.into()));
+                let connection = self.options.connect().await.map_err(failed)?;
+                self.link.insert(Arc::new(Link::sqlite(connection))).clone()
             }
         };
-        self.unit_open = true;
-        self.in_batch(sql).await?;
-        self.savepoint = Savepoint::Clean;
-        Ok(())
+        if let Some(outcome) = &self.batch {
+            return Ok((link, outcome.subscribe()));
+        }
+        let outcome = self.batch.insert(watch::Sender::new(None)).subscribe();
+        (self.unit, self.last) = (None, None);
+        // Of a caller who goes away here the committer ends what has begun.
+        if let Err(error) = link.execute_unprepared("BEGIN IMMEDIATE").await {
+            self.batch = None;
+            return Err(error);
+        }
+        Ok((link, outcome))
     }
 
-    fn keep_unit(&mut self) {
-        (self.savepoint, self.unit_open) = (Savepoint::Kept, false);
+    async fn begin_unit(&mut self, link: &Link) {
+        let savepoint = match self.last {
+            // Nothing was written behind it: it serves once more.
+            Some((savepoint, Behind::Nothing)) => savepoint,
+            Some((savepoint, Behind::KeptUnit)) => {
+                let next = savepoint.next();
+                link.before_next(next.begin(Some(savepoint))).await;
+                next
+            }
+            None => {
+                link.before_next(Savepoint::Even.begin(None)).await;
+                Savepoint::Even
+            }
+        };
+        self.unit = Some(savepoint);
+    }
+
+    async fn keep_unit(&mut self, link: &Link) {
+        // A unit without statements made no savepoint.
+        if let Some(savepoint) = self.unit.take()
+            && !link.take_before().await
+        {
+            self.last = Some((savepoint, Behind::KeptUnit));
+        }
     }
 
     /// The unit's own error says more than one from here, which the batch keeps.
-    async fn undo_unit(&mut self) {
-        if self.savepoint == Savepoint::None {
-            // Its caller went away while the savepoint was made, which may or may not have been: nothing was written. The
-            // last unit that is kept must not be undone.
-            let _ = self.in_batch("SAVEPOINT unit").await;
-        } else {
-            // Whoever goes away here leaves it to the next one, who may do it once more.
-            let _ = self.in_batch("ROLLBACK TO unit").await;
+    async fn undo_unit(&mut self, link: &Link) {
+        // Whoever goes away here leaves it to the next one, who may do it once more.
+        let Some(savepoint) = self.unit else { return };
+        if link.take_before().await {
+            self.unit = None;
+            return;
         }
-        (self.savepoint, self.unit_open) = (Savepoint::Clean, false);
+        match link.execute_unprepared(savepoint.undo()).await {
+            Ok(_) => {
+                (self.unit, self.last) = (None, Some((savepoint, Behind::Nothing)));
+            }
+            // Its caller went away before it was made: nothing was written behind it, and the one before may be gone or not.
+            // Both end with the transaction, which is due anyway.
+            Err(error) if error::is_no_such_savepoint(&error) => {
+                self.unit = None;
+                self.end_batch(link).await;
+            }
+            Err(error) => self.fail_batch(Arc::new(error)),
+        }
     }
 
     async fn undo_abandoned_unit(&mut self) {
-        if self.unit_open {
-            self.undo_unit().await;
+        if let (Some(_), Some(link)) = (self.unit, self.link.clone()) {
+            self.undo_unit(&link).await;
         }
     }
 
-    /// Runs a statement in the open batch. Where it fails, nobody knows what the batch holds: it fails as a whole.
-    async fn in_batch(&mut self, sql: &str) -> Result<(), Error> {
-        let Some(batch) = &self.batch else {
-            return Ok(());
-        };
-        let Err(error) = batch.transaction.execute_unprepared(sql).await else {
-            return Ok(());
-        };
-        let error = Arc::new(error);
-        self.fail_batch(error.clone()).await;
-        Err(Error::Commit(error))
-    }
-
     /// Tells every unit of the batch that it is not kept, and leaves the connection to the engine to undo.
-    async fn fail_batch(&mut self, error: Arc<DbErr>) {
+    fn fail_batch(&mut self, error: Arc<DbErr>) {
         tracing::error!(
             error = &*error as &dyn std::error::Error,
             "a batch of units of work failed"
         );
-        self.unit_open = false;
-        if let Some(Batch {
-            transaction,
-            outcome,
-        }) = self.batch.take()
-        {
-            drop(transaction);
+        (self.unit, self.link) = (None, None);
+        if let Some(outcome) = self.batch.take() {
             outcome.send_replace(Some(Err(error)));
-        }
-        // The driver's count of open transactions may be wrong by now; a new connection begins at none.
-        if let Some(connection) = self.connection.take() {
-            let _ = tokio::time::timeout(CLOSE_TIMEOUT, connection.close()).await;
         }
     }
 
     async fn commit(&mut self) {
         self.undo_abandoned_unit().await;
-        let Some(Batch {
-            transaction,
-            outcome,
-        }) = self.batch.take()
-        else {
-            return;
-        };
-        let result = match Arc::into_inner(transaction) {
-            Some(transaction) => transaction.commit().await,
-            None => Err(DbErr::Custom("a unit of work kept its transaction".into())),
-        };
+        if let (Some(link), true) = (self.link.clone(), self.batch.is_some()) {
+            self.end_batch(&link).await;
+        }
+    }
+
+    async fn end_batch(&mut self, link: &Link) {
+        let result = link.execute_unprepared("COMMIT").await;
         metrics::commit();
         match result {
-            Ok(()) => drop(outcome.send_replace(Some(Ok(())))),
-            Err(error) => {
-                let error = Arc::new(error);
-                outcome.send_replace(Some(Err(error.clone())));
-                self.fail_batch(error).await;
+            Ok(_) => {
+                if let Some(outcome) = self.batch.take() {
+                    outcome.send_replace(Some(Ok(())));
+                }
+                self.checkpoints.committed();
             }
+            Err(error) => self.fail_batch(Arc::new(error)),
         }
     }
 }

@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tracing::Instrument as _;
 
-use super::{Delivery, dead_letter, header, metrics};
+use super::{Delivery, care, dead_letter, header, metrics};
 use crate::{
     context::{self, Context},
-    db::Db,
+    db::{self, Db},
     error::{Classify, is_transient},
     telemetry::{self, Kind},
 };
@@ -56,6 +56,8 @@ pub(super) struct Event {
     pub(super) headers: HeaderMap,
     /// Whether it has the headers of an event; what somebody else put on the subject has not.
     pub(super) is_event: bool,
+    /// It may be what ends processes.
+    pub(super) alone: bool,
 }
 
 /// What became of an event.
@@ -73,6 +75,8 @@ pub(super) struct Attempts {
     pub(super) db: Db,
     /// Handlers that run at the same time. One that waits for its next try gives its place to others.
     pub(super) running: Semaphore,
+    /// How many handlers that is.
+    pub(super) max_running: u32,
     pub(super) cancel: CancellationToken,
 }
 
@@ -138,9 +142,39 @@ impl Attempts {
     }
 
     async fn try_once(&self, event: &Event) -> Result<(), Failure> {
+        if event.alone {
+            return self.try_alone(event).await;
+        }
         // Never closed.
         let _place = self.running.acquire().await;
         call(&self.handler, event).await
+    }
+
+    /// Nothing else is handled meanwhile, so that the process can end at no other event than this one.
+    async fn try_alone(&self, event: &Event) -> Result<(), Failure> {
+        let _alone = self.db.consumers().alone().await;
+        let _places = self.running.acquire_many(self.max_running).await;
+        let failure = |error: db::Error| Failure::of(&error);
+        let tries = care::count(&self.db, &event.delivery)
+            .await
+            .map_err(failure)?;
+        if tries > care::MAX_ENDS {
+            care::forget(&self.db, &event.delivery)
+                .await
+                .map_err(failure)?;
+            return Err(Failure {
+                code: Code::Internal,
+                text: format!(
+                    "the process ended {} times while it handled this event",
+                    care::MAX_ENDS
+                ),
+            });
+        }
+        let result = call(&self.handler, event).await;
+        care::forget(&self.db, &event.delivery)
+            .await
+            .map_err(failure)?;
+        result
     }
 }
 

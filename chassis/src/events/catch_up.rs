@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     archive::{Archive, Wanted},
+    care::Care,
     queues::Queues,
     read, stream,
 };
@@ -29,19 +30,46 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// Makes this replica the one that consumes: claims of the one before are refused from now on.
-    pub(super) async fn take_over(db: &Db, consumer: &str) -> Result<Self, Error> {
+    /// Makes this replica the one that consumes: claims of the one before are refused from now on. `epoch` is the newest that
+    /// it knows.
+    ///
+    /// # Errors
+    /// [`Error::Superseded`] where another one has taken over since, or the database's own.
+    pub(super) async fn take_over(db: &Db, consumer: &str, epoch: i64) -> Result<Self, Error> {
         db.write(|tx| async move {
             let row = tx
                 .query_one_raw(tx.statement(
                     "INSERT INTO consumers (consumer, epoch, archive_position) VALUES ($1, 1, 0) \
-                     ON CONFLICT (consumer) DO UPDATE SET epoch = consumers.epoch + 1 \
+                     ON CONFLICT (consumer) DO UPDATE SET epoch = consumers.epoch + 1 WHERE consumers.epoch = $2 \
                      RETURNING epoch, archive_position, complete_until_us",
-                    [consumer.into()],
+                    [consumer.into(), epoch.into()],
                 ))
                 .await?
-                .ok_or_else(|| Error::Corrupt("an upsert returned no row".into()))?;
+                .ok_or(Error::Superseded)?;
             Ok(Self::from_query_result(&row, "")?)
+        })
+        .await
+    }
+
+    /// Notes that a process begins at `place`, with events in hand until `until`. Answers how many have begun one after
+    /// another since what the first of them had in hand is not settled.
+    pub(super) async fn begin_at(
+        db: &Db,
+        consumer: &str,
+        place: i64,
+        until: i64,
+    ) -> Result<i64, Error> {
+        db.write(|tx| async move {
+            let row = tx
+                .query_one_raw(tx.statement(
+                    "UPDATE consumers SET beginnings = CASE WHEN $2 < unsettled_until THEN beginnings + 1 ELSE 1 END, \
+                     unsettled_until = CASE WHEN $2 < unsettled_until THEN unsettled_until ELSE $3 END \
+                     WHERE consumer = $1 RETURNING beginnings",
+                    [consumer.into(), place.into(), until.into()],
+                ))
+                .await?
+                .ok_or(Error::Superseded)?;
+            Ok(row.try_get("", "beginnings")?)
         })
         .await
     }
@@ -52,16 +80,21 @@ impl Standing {
     }
 }
 
-/// Notes that the consumer has had everything that was sent until `until_us`.
-pub(super) async fn note_complete(db: &Db, consumer: &str, until_us: i64) -> Result<(), Error> {
-    let sql = "UPDATE consumers SET complete_until_us = $2 WHERE consumer = $1";
-    write(db, sql, consumer, until_us).await
+/// Notes that the consumer has had everything that was sent until `until_us`, as long as `epoch` is its newest.
+pub(super) async fn note_complete(
+    db: &Db,
+    consumer: &str,
+    epoch: i64,
+    until_us: i64,
+) -> Result<(), Error> {
+    let sql = "UPDATE consumers SET complete_until_us = $2, unsettled_until = NULL WHERE consumer = $1 AND epoch = $3";
+    write(db, sql, consumer, until_us, epoch).await
 }
 
-async fn write(db: &Db, sql: &str, consumer: &str, value: i64) -> Result<(), Error> {
+async fn write(db: &Db, sql: &str, consumer: &str, value: i64, epoch: i64) -> Result<(), Error> {
     db.write(|tx| async move {
-        tx.execute_raw(tx.statement(sql, [consumer.into(), value.into()]))
-            .await?;
+        let values = [consumer.into(), value.into(), epoch.into()];
+        tx.execute_raw(tx.statement(sql, values)).await?;
         Ok(())
     })
     .await
@@ -75,6 +108,7 @@ pub(super) struct CatchUp<'a> {
     pub(super) durable: &'a str,
     pub(super) subject: &'a str,
     pub(super) cancel: &'a CancellationToken,
+    pub(super) care: &'a Care,
 }
 
 impl CatchUp<'_> {
@@ -98,6 +132,9 @@ impl CatchUp<'_> {
         if !standing.is_complete() {
             position = standing.archive_position;
         }
+        self.care
+            .begin_archive(self.db, self.durable, position)
+            .await?;
         loop {
             let page = self.archive.page(&wanted, position).await?;
             for event in page.events {
@@ -105,7 +142,8 @@ impl CatchUp<'_> {
                     break;
                 }
                 events += 1;
-                if let Some(event) = read::archived(event, self.durable, Some(standing.epoch)) {
+                if let Some(mut event) = read::archived(event, self.durable, Some(standing.epoch)) {
+                    event.alone = self.care.of_archive();
                     self.queues.hand_out(event, None).await;
                 }
             }
@@ -118,11 +156,12 @@ impl CatchUp<'_> {
             }
             position = page.next_position;
             if !standing.is_complete() {
-                let sql = "UPDATE consumers SET archive_position = $2 WHERE consumer = $1";
-                write(self.db, sql, self.durable, position).await?;
+                let sql =
+                    "UPDATE consumers SET archive_position = $2 WHERE consumer = $1 AND epoch = $3";
+                write(self.db, sql, self.durable, position, standing.epoch).await?;
             }
         }
-        note_complete(self.db, self.durable, began_us).await?;
+        note_complete(self.db, self.durable, standing.epoch, began_us).await?;
         if events > 0 {
             tracing::info!(
                 consumer = self.durable,

@@ -16,9 +16,11 @@ use super::{
     Delivery,
     archive::Archive,
     attempt::{Failure, Handler},
+    care::Care,
     queues::Queues,
     registry::Entry,
     session::{End, Session},
+    turn::{self, Turn},
 };
 use crate::{db::Db, error::Classify};
 
@@ -154,22 +156,30 @@ impl Consumer {
             is_active: false,
         };
         db.consumers().add(&durable, entry);
-        while let Some(hold) = cancel.run_until_cancelled(db.hold(&durable)).await {
+        while let Some(turn) = cancel.run_until_cancelled(Turn::wait(&db, &durable)).await {
             db.consumers().set_active(&durable, true);
             let stop = cancel.child_token();
             let queues = Queues::new(&self.handler, &db, stop.clone());
-            let sessions = self.sessions(&db, &jetstream, &durable, &queues, &stop);
+            let mut lost = false;
             tokio::select! {
-                () = sessions => {}
+                () = self.sessions(&jetstream, &turn, &queues, &stop) => {}
                 () = cancel.cancelled() => {}
-                () = hold.lost() => tracing::warn!(
-                    consumer = durable,
-                    "another replica may consume now; what is under way here ends"
-                ),
+                () = turn.lost() => {
+                    lost = true;
+                    tracing::warn!(
+                        consumer = durable,
+                        "another replica may consume now; what is under way here ends"
+                    );
+                }
             }
             stop.cancel();
             queues.idle().await;
             db.consumers().set_active(&durable, false);
+            drop(turn);
+            if lost {
+                let step_back = tokio::time::sleep(turn::STEP_BACK);
+                cancel.run_until_cancelled(step_back).await;
+            }
         }
         db.consumers().remove(&durable);
     }
@@ -177,22 +187,21 @@ impl Consumer {
     /// One session after another.
     async fn sessions(
         &self,
-        db: &Db,
         jetstream: &jetstream::Context,
-        durable: &str,
+        turn: &Turn<'_>,
         queues: &Queues,
         stop: &CancellationToken,
     ) {
-        let mut caught_up = false;
+        let (mut caught_up, care) = (false, Care::default());
         while !stop.is_cancelled() {
             let session = Session {
-                db,
+                turn,
                 jetstream,
-                durable,
                 subject: &self.subject,
                 archive: self.archive.as_ref(),
                 queues,
                 cancel: stop,
+                care: &care,
                 caught_up,
             };
             match session.run().await {
@@ -202,7 +211,7 @@ impl Consumer {
                 }
                 Ok(End::Over) => {}
                 Err(error) => {
-                    tracing::warn!(consumer = durable, %error, "consumer interrupted; starting again");
+                    tracing::warn!(consumer = turn.consumer, %error, "consumer interrupted; starting again");
                 }
             }
             caught_up = false;

@@ -33,7 +33,8 @@ pub(crate) struct DeadLetter {
     pub(crate) died_at_us: i64,
 }
 
-/// Keeps an event that cannot be handled, with why. A second time changes nothing.
+/// Keeps an event that cannot be handled, with why. A second time changes nothing, and neither does a replica that another one
+/// has taken over from.
 pub(super) async fn bury(
     db: &Db,
     event: &Event,
@@ -44,7 +45,8 @@ pub(super) async fn bury(
     db.write(|tx| async move {
         let statement = tx.statement(
             "INSERT INTO dead_letters (consumer, event_id, subject, aggregate_id, event_type, payload, headers, code, \
-             error, attempts, died_at_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
+             error, attempts, died_at_us) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 \
+             WHERE NOT EXISTS (SELECT 1 FROM consumers WHERE consumer = $1 AND epoch > $12) ON CONFLICT DO NOTHING",
             [
                 delivery.consumer.as_str().into(),
                 delivery.event_id.into(),
@@ -57,6 +59,7 @@ pub(super) async fn bury(
                 failure.text.as_str().into(),
                 attempts.into(),
                 clock::now_us().into(),
+                delivery.epoch.unwrap_or(i64::MAX).into(),
             ],
         );
         tx.execute_raw(statement).await?;
@@ -119,6 +122,7 @@ impl DeadLetter {
             headers,
             // What somebody else put on the subject has no type.
             is_event: !self.event_type.is_empty(),
+            alone: false,
         }
     }
 }

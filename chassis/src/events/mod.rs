@@ -2,6 +2,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod attempt;
+mod care;
 mod catch_up;
 mod consumer;
 pub(crate) mod dead_letter;
@@ -13,6 +14,7 @@ pub(crate) mod registry;
 pub(crate) mod replay;
 mod session;
 pub(crate) mod stream;
+mod turn;
 
 use bytes::Bytes;
 use time::OffsetDateTime;

@@ -25,7 +25,7 @@ use crate::db::Db;
 /// Most events that a consumer holds.
 pub(super) const MAX_HELD_EVENTS: usize = 512;
 /// Handlers of a consumer that run at the same time.
-const MAX_RUNNING: usize = 128;
+const MAX_RUNNING: u32 = 128;
 
 /// An event with what acknowledges it.
 struct Work {
@@ -55,7 +55,8 @@ impl Queues {
         let attempts = Attempts {
             handler: handler.clone(),
             db: db.clone(),
-            running: Semaphore::new(MAX_RUNNING),
+            running: Semaphore::new(MAX_RUNNING as usize),
+            max_running: MAX_RUNNING,
             cancel,
         };
         Self {

@@ -19,6 +19,7 @@ pub(super) fn message(message: &jetstream::Message, durable: &str, epoch: i64) -
         delivery,
         headers: message.headers.clone().unwrap_or_default(),
         is_event,
+        alone: false,
     }
 }
 
@@ -61,6 +62,7 @@ pub(super) fn archived(event: StoredEvent, durable: &str, epoch: Option<i64>) ->
         delivery: stored(event, durable, epoch)?,
         headers,
         is_event: true,
+        alone: false,
     })
 }
 

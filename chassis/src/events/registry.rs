@@ -13,6 +13,7 @@ use super::{archive::Archive, attempt::Handler};
 #[derive(Default)]
 pub(crate) struct Registry {
     entries: Mutex<BTreeMap<String, Entry>>,
+    alone: tokio::sync::Mutex<()>,
 }
 
 /// A consumer that runs.
@@ -53,6 +54,11 @@ impl Registry {
             .iter()
             .map(|(name, entry)| (name.clone(), entry.clone()))
             .collect()
+    }
+
+    /// Waits until no event of any consumer is tried alone.
+    pub(super) async fn alone(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.alone.lock().await
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {

@@ -48,6 +48,7 @@ pub(crate) async fn replay(
         handler: entry.handler.clone(),
         db: db.clone(),
         running: Semaphore::new(1),
+        max_running: 1,
         // Dropped with the call.
         cancel: CancellationToken::new(),
     };

@@ -18,11 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     archive::{self, Archive},
+    care::Care,
     catch_up::{CatchUp, Standing, note_complete},
     queues::{MAX_HELD_EVENTS, Queues},
     read, stream,
+    turn::Turn,
 };
-use crate::{clock, db::Db};
+use crate::clock;
 
 /// How long the broker waits for an acknowledgement or a sign of progress before it delivers again.
 const ACK_WAIT: Duration = Duration::from_secs(10);
@@ -43,13 +45,13 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A consumer's turn at its stream.
 pub(super) struct Session<'a> {
-    pub(super) db: &'a Db,
     pub(super) jetstream: &'a jetstream::Context,
-    pub(super) durable: &'a str,
     pub(super) subject: &'a str,
     pub(super) archive: Option<&'a Archive>,
     pub(super) queues: &'a Queues,
     pub(super) cancel: &'a CancellationToken,
+    pub(super) turn: &'a Turn<'a>,
+    pub(super) care: &'a Care,
     /// The gap between the consumer and its stream was closed by the session before.
     pub(super) caught_up: bool,
 }
@@ -79,7 +81,9 @@ impl Session<'_> {
     pub(super) async fn run(&self) -> Result<End, BoxError> {
         let publisher = self.subject.split('.').next().unwrap_or_default();
         let stream = stream::ensure_until_done(self.jetstream, publisher).await;
-        let standing = Standing::take_over(self.db, self.durable).await?;
+        let standing =
+            Standing::take_over(self.turn.db, self.turn.consumer, self.turn.epoch()).await?;
+        self.turn.raised(standing.epoch);
         let attached = self.attach(&stream).await?;
         let behind = !self.caught_up && (!standing.is_complete() || attached.gap);
         let mut behind = behind.then_some(self.archive).flatten();
@@ -121,7 +125,8 @@ impl Session<'_> {
                         }
                         behind = None;
                     }
-                    let event = read::message(&message, self.durable, standing.epoch);
+                    let mut event = read::message(&message, self.turn.consumer, standing.epoch);
+                    event.alone = self.care.of_message(info.stream_sequence);
                     // A full consumer holds back the broker: bounded memory before speed.
                     self.queues.hand_out(event, Some(message)).await;
                 }
@@ -136,7 +141,7 @@ impl Session<'_> {
                 }
                 _ = note.tick() => {
                     if sound && pending == 0 && self.queues.is_idle() {
-                        note_complete(self.db, self.durable, clock::now_us()).await?;
+                        note_complete(self.turn.db, self.turn.consumer, standing.epoch, clock::now_us()).await?;
                     }
                 }
             }
@@ -150,19 +155,20 @@ impl Session<'_> {
         before: i64,
     ) -> Result<End, BoxError> {
         let catch_up = CatchUp {
-            db: self.db,
+            db: self.turn.db,
             archive,
             queues: self.queues,
-            durable: self.durable,
+            durable: self.turn.consumer,
             subject: self.subject,
             cancel: self.cancel,
+            care: self.care,
         };
         match catch_up.run(standing, before).await {
             Ok(()) => Ok(End::CaughtUp),
             Err(error) => match error.downcast_ref() {
                 Some(status) if archive::is_absent(status) => {
                     tracing::warn!(
-                        consumer = self.durable,
+                        consumer = self.turn.consumer,
                         "the publisher keeps no archive: events that the stream no longer holds are not seen"
                     );
                     Ok(End::CaughtUp)
@@ -174,7 +180,7 @@ impl Session<'_> {
 
     /// Finds or makes the durable, with nothing outstanding.
     async fn attach(&self, stream: &Stream) -> Result<Attached, BoxError> {
-        let found = match stream.consumer_info(self.durable).await {
+        let found = match stream.consumer_info(self.turn.consumer).await {
             Ok(info) => Some(info),
             Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
@@ -186,6 +192,12 @@ impl Session<'_> {
             return Ok(Self::attached(consumer, 0, true));
         };
         let floor = found.ack_floor.stream_sequence;
+        if found.num_ack_pending > 0 {
+            let delivered = found.delivered.stream_sequence;
+            self.care
+                .begin(self.turn.db, self.turn.consumer, floor, delivered)
+                .await?;
+        }
         // Servers before 2.14 would skip what is published next.
         let beyond =
             floor > state.last_sequence || found.delivered.stream_sequence > state.last_sequence;
@@ -195,10 +207,10 @@ impl Session<'_> {
             && found.config.max_ack_pending == wanted.max_ack_pending;
         if unchanged && !beyond && found.num_ack_pending == 0 {
             let delivered = found.delivered.consumer_sequence;
-            let consumer = stream.get_consumer(self.durable).await?;
+            let consumer = stream.get_consumer(self.turn.consumer).await?;
             return Ok(Self::attached(consumer, delivered, gap));
         }
-        stream.delete_consumer(self.durable).await?;
+        stream.delete_consumer(self.turn.consumer).await?;
         let policy = match beyond {
             true => DeliverPolicy::All,
             false => DeliverPolicy::ByStartSequence {
@@ -221,7 +233,7 @@ impl Session<'_> {
 
     fn config(&self, deliver_policy: DeliverPolicy) -> pull::Config {
         pull::Config {
-            durable_name: Some(self.durable.to_owned()),
+            durable_name: Some(self.turn.consumer.to_owned()),
             filter_subject: self.subject.to_owned(),
             deliver_policy,
             ack_policy: AckPolicy::Explicit,

@@ -150,7 +150,7 @@ impl From<Row> for StoredEvent {
             request_id: row.request_id.unwrap_or_default(),
             occurred_at: Some(clock::timestamp_us(row.occurred_at_us)),
             sent_at: row.sent_at_us.map(clock::timestamp_us),
-            stream_sequence: row.stream_seq.unwrap_or_default() as u64,
+            stream_sequence: row.stream_seq.unwrap_or_default().max(0) as u64,
         }
     }
 }

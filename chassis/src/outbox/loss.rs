@@ -2,7 +2,8 @@
 //!
 //! JetStream acknowledges before it has synced to disk, so a power loss can cut off a stream's end or take a
 //! young stream whole. The outbox remembers which stream it published to and the sequence of each event;
-//! on every new connection, before anything is published, both are compared with what the broker has.
+//! on every new connection, before anything is published, both are compared with what the broker has. Again every few seconds,
+//! since a stream may also be deleted or purged by hand, which breaks no connection.
 
 use async_nats::jetstream::{
     self, consumer,
@@ -20,6 +21,8 @@ use crate::{
 
 /// Events that are looked at to find where a stream's end was lost.
 const MAX_STEPS_BACK: usize = 64;
+/// What the broker's clock and ours may differ: events that are nearly too old for a stream are not missed.
+const CLOCK_SLACK_US: i64 = 60 * 60 * 1_000_000;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -29,6 +32,13 @@ pub(super) struct Inspector {
     jetstream: jetstream::Context,
     service: String,
     lost: Counter<u64>,
+}
+
+/// Sequences that the stream has lost: those behind one, and those before another one.
+#[derive(Clone, Copy, Debug)]
+struct Lost {
+    after: u64,
+    before: u64,
 }
 
 /// An event and where the broker acknowledged it.
@@ -52,8 +62,8 @@ impl Inspector {
         }
     }
 
-    /// One look. After `Ok` it is safe to publish.
-    pub(super) async fn inspect(&self) -> Result<(), BoxError> {
+    /// One look. After `Ok` it is safe to publish. Whether something was lost, which is unsent again now.
+    pub(super) async fn inspect(&self) -> Result<bool, BoxError> {
         let mut stream = stream::ensure(&self.jetstream, &self.service).await?;
         // Positions before the end: what another replica publishes in between must not look like a loss.
         let positions = positions(&stream).await?;
@@ -64,7 +74,7 @@ impl Inspector {
         let lost_after = match (known_us, self.newest_sent(i64::MAX).await?) {
             (None, _) | (_, None) => None,
             (Some(known_us), _) if known_us != created_us => Some(0),
-            // Too old for the stream, which forgets by age.
+            // Not beyond the stream's end, but before its beginning.
             (_, Some(newest)) if (newest.stream_seq as u64) < state.first_sequence => None,
             (_, Some(newest)) if is_ours(&stream, &newest).await? => None,
             _ => Some(self.last_common(&stream, state.last_sequence).await?),
@@ -72,19 +82,46 @@ impl Inspector {
         // Also where the outbox misses nothing: it may not have remembered what it sent last.
         let end = lost_after.unwrap_or(state.last_sequence);
         forget_positions_beyond(&stream, positions, end).await?;
-        let Some(lost_after) = lost_after else {
-            return Ok(self.remember(created_us, None).await.map(drop)?);
+        let lost = match lost_after {
+            Some(after) => Some(Lost { after, before: 0 }),
+            None => self.purged_before(state.first_sequence).await?,
         };
-        let again = self.remember(created_us, Some(lost_after)).await?;
+        let Some(lost) = lost else {
+            if known_us != Some(created_us) {
+                self.remember(created_us, None).await?;
+            }
+            return Ok(false);
+        };
+        let again = self.remember(created_us, Some(lost)).await?;
         self.lost.add(again, &[]);
         tracing::error!(
             stream = stream::name(&self.service),
             recreated = known_us != Some(created_us),
-            after_sequence = lost_after,
+            after_sequence = lost.after,
+            before_sequence = lost.before,
             events = again,
             "the broker lost events that it had acknowledged; they are sent again"
         );
-        Ok(())
+        Ok(true)
+    }
+
+    /// What was removed from the stream's beginning by hand. By itself a stream removes only what is too old.
+    async fn purged_before(&self, first_sequence: u64) -> Result<Option<Lost>, Error> {
+        let connection = self.db.read();
+        let statement = Statement::from_sql_and_values(
+            connection.get_database_backend(),
+            "SELECT sent_at_us FROM outbox WHERE stream_seq < $1 AND stream_seq > 0 ORDER BY stream_seq DESC LIMIT 1",
+            [i64::try_from(first_sequence).unwrap_or(i64::MAX).into()],
+        );
+        let newest = connection.query_one_raw(statement).await?;
+        let sent_us: Option<i64> = newest
+            .map(|row| row.try_get("", "sent_at_us"))
+            .transpose()?;
+        let is_young = |us| us > stream::oldest_held_us() + CLOCK_SLACK_US;
+        Ok(sent_us.is_some_and(is_young).then_some(Lost {
+            after: i64::MAX as u64,
+            before: first_sequence,
+        }))
     }
 
     async fn known_stream(&self) -> Result<Option<i64>, Error> {
@@ -104,7 +141,7 @@ impl Inspector {
     /// The newest event among those that were acknowledged at `up_to` or before it.
     async fn newest_sent(&self, up_to: i64) -> Result<Option<Sent>, Error> {
         let connection = self.db.read();
-        let sql = "SELECT event_id, stream_seq FROM outbox WHERE stream_seq <= $1 ORDER BY stream_seq DESC LIMIT 1";
+        let sql = "SELECT event_id, stream_seq FROM outbox WHERE stream_seq <= $1 AND stream_seq > 0 ORDER BY stream_seq DESC LIMIT 1";
         let statement =
             Statement::from_sql_and_values(connection.get_database_backend(), sql, [up_to.into()]);
         Ok(Sent::find_by_statement(statement).one(connection).await?)
@@ -124,8 +161,9 @@ impl Inspector {
         Ok(0)
     }
 
-    /// Remembers the stream and makes what it lost unsent again. Answers how many events that are.
-    async fn remember(&self, created_us: i64, lost_after: Option<u64>) -> Result<u64, Error> {
+    /// Remembers the stream and makes what it lost unsent again; a negative sequence tells the relay that they were sent once.
+    /// Answers how many events that are.
+    async fn remember(&self, created_us: i64, lost: Option<Lost>) -> Result<u64, Error> {
         self.db
             .write(|tx| async move {
                 tx.execute_raw(tx.statement(
@@ -134,11 +172,16 @@ impl Inspector {
                     [created_us.into()],
                 ))
                 .await?;
-                let Some(lost_after) = lost_after else { return Ok(0) };
+                let Some(lost) = lost else { return Ok(0) };
                 let again = tx
                     .execute_raw(tx.statement(
-                        "UPDATE outbox SET sent_at_us = NULL, stream_seq = NULL WHERE stream_seq > $1 AND sent_at_us > $2",
-                        [(lost_after as i64).into(), stream::oldest_held_us().into()],
+                        "UPDATE outbox SET sent_at_us = NULL, stream_seq = -stream_seq \
+                         WHERE (stream_seq > $1 OR stream_seq < $2) AND sent_at_us > $3",
+                        [
+                            (lost.after as i64).into(),
+                            (lost.before as i64).into(),
+                            stream::oldest_held_us().into(),
+                        ],
                     ))
                     .await?;
                 Ok::<_, Error>(again.rows_affected())

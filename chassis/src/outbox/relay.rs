@@ -40,6 +40,8 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Wait after a failed round, so that a broker that is away is not asked in a tight loop.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
+/// How often the stream is compared with the outbox on a connection that holds.
+const INSPECT_INTERVAL: Duration = Duration::from_secs(5);
 /// Unsent rows of other replicas are left to them for so long; older ones are anybody's.
 const OTHERS_FOR: Duration = Duration::from_secs(2);
 /// With fewer rows that wait for their mark the outbox is read from its first unsent row on each time.
@@ -62,6 +64,8 @@ struct Row {
     occurred_at_us: i64,
     /// The process that wrote it.
     origin: Option<i64>,
+    /// Where the broker had it, negative, if it lost it.
+    stream_seq: Option<i64>,
 }
 
 /// What a round of publishing came to.
@@ -90,8 +94,8 @@ pub struct Relay {
     inspector: Inspector,
     /// The highest sequence of this connection; a lower one for a new event is that of another stream.
     highest: u64,
-    /// The connection on which the stream was last found to have everything.
-    inspected: Option<Connection>,
+    /// The connection on which the stream was last found to have everything, and when.
+    inspected: Option<(Connection, Instant)>,
     published: Counter<u64>,
 }
 
@@ -157,7 +161,7 @@ impl Relay {
         let recreated = round
             .lowest_new
             .is_some_and(|lowest| lowest <= self.highest);
-        if recreated || self.inspected.as_ref() != Some(&self.connection()) {
+        if recreated || !self.is_inspected() {
             // Nobody has looked at this stream yet: it was made anew meanwhile, or the client has sent what it could
             // not send as soon as it was connected again. What came of that is sent again after the look.
             round.sent.clear();
@@ -182,29 +186,49 @@ impl Relay {
         Ok(full || (any && !round.failed))
     }
 
-    /// Compares outbox and stream on every new connection. Whether it is safe to publish.
+    /// Compares outbox and stream on every new connection, and now and then. Whether it is safe to publish.
     async fn inspect_connection(&mut self) -> Result<bool, Error> {
         let connection = self.connection();
-        if self.inspected.as_ref() == Some(&connection) {
+        let is_known = self.is_inspected();
+        let is_due = |at: Instant| at.elapsed() >= INSPECT_INTERVAL;
+        if is_known && !self.inspected.as_ref().is_some_and(|(_, at)| is_due(*at)) {
             return Ok(true);
         }
-        // What was acknowledged on the last connection but not marked is sent again, and dropped by inboxes: its
-        // sequences may be those of a stream that is no more.
-        self.unmarked.clear();
-        self.oldest_unmarked = None;
-        self.read_up_to = 0;
-        self.highest = 0;
+        if !is_known {
+            self.begin_anew();
+        }
         match self.inspector.inspect().await {
-            Ok(()) => {
-                self.inspected = Some(connection);
+            Ok(lost) => {
+                if lost {
+                    self.begin_anew();
+                }
+                self.inspected = Some((connection, Instant::now()));
                 Ok(true)
             }
             Err(error) => {
+                self.inspected = None;
                 tracing::warn!(%error, "the event stream cannot be compared with the outbox; trying again");
                 tokio::time::sleep(RETRY_PAUSE).await;
                 Ok(false)
             }
         }
+    }
+
+    /// Forgets what was acknowledged but not marked. It is sent again, and dropped by inboxes: its sequences may be those of a
+    /// stream that is no more.
+    fn begin_anew(&mut self) {
+        self.unmarked.clear();
+        self.oldest_unmarked = None;
+        self.read_up_to = 0;
+        self.highest = 0;
+    }
+
+    /// Whether the stream was looked at on this connection.
+    fn is_inspected(&self) -> bool {
+        let connection = self.connection();
+        self.inspected
+            .as_ref()
+            .is_some_and(|(inspected, _)| *inspected == connection)
     }
 
     fn connection(&self) -> Connection {
@@ -232,7 +256,7 @@ impl Relay {
         let statement = Statement::from_sql_and_values(
             connection.get_database_backend(),
             "SELECT id, event_id, event_type, subject, aggregate_id, payload, transient, traceparent, request_id, \
-             occurred_at_us, origin FROM outbox WHERE sent_at_us IS NULL AND id > $1 ORDER BY id LIMIT $2",
+             occurred_at_us, origin, stream_seq FROM outbox WHERE sent_at_us IS NULL AND id > $1 ORDER BY id LIMIT $2",
             [self.read_up_to.into(), (limit as i64).into()],
         );
         let mut rows = Row::find_by_statement(statement).all(connection).await?;
@@ -386,7 +410,12 @@ async fn publish_one(
 ) -> Result<PublishAck, String> {
     let mut headers = HeaderMap::new();
     let id = row.event_id.to_string();
-    headers.insert(header::MESSAGE_ID, id.as_str());
+    let message_id = match row.stream_seq {
+        // The broker may still know the id of a message that was deleted, and would take this one for its duplicate.
+        Some(lost) => format!("{id}{lost}"),
+        None => id.clone(),
+    };
+    headers.insert(header::MESSAGE_ID, message_id);
     headers.insert(header::ID, id.as_str());
     headers.insert(header::POSITION, row.id.to_string());
     headers.insert(header::SPEC_VERSION, "1.0");

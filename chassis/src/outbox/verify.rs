@@ -140,7 +140,7 @@ async fn send_again(db: &Db, lost: &[Row]) -> Result<i64, Error> {
                 for row in rows {
                     // Only as it was looked at: the relay may have sent it again meanwhile.
                     let statement = tx.statement(
-                        "UPDATE outbox SET sent_at_us = NULL, stream_seq = NULL WHERE id = $1 AND stream_seq = $2",
+                        "UPDATE outbox SET sent_at_us = NULL, stream_seq = -stream_seq WHERE id = $1 AND stream_seq = $2",
                         [row.id.into(), row.stream_seq.into()],
                     );
                     changed += tx.execute_raw(statement).await?.rows_affected() as i64;

@@ -90,7 +90,7 @@ pub(super) async fn switch(db: &Db, state: &State, built: i64) -> Result<bool, E
 /// # Errors
 /// The database's own.
 pub(super) async fn forget_consumer(db: &Db, durable: &str) -> Result<(), Error> {
-    for table in ["inbox", "consumers", "dead_letters"] {
+    for table in ["inbox", "consumers", "dead_letters", "event_tries"] {
         let sql = format!("DELETE FROM {table} WHERE consumer = $1");
         change(db, &sql, vec![durable.into()]).await?;
     }

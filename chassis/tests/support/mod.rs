@@ -95,6 +95,17 @@ pub(crate) async fn value(db: &Db, name: &str) -> i64 {
     .await
 }
 
+/// As [`value`], of a database that may be away.
+pub(crate) async fn try_value(db: &Db, name: &str) -> Result<i64, DbErr> {
+    let statement = Statement::from_sql_and_values(
+        db.read().get_database_backend(),
+        "SELECT value AS n FROM counters WHERE name = $1",
+        [name.into()],
+    );
+    let row = db.read().query_one_raw(statement).await?;
+    row.map_or(Ok(0), |row| row.try_get("", "n"))
+}
+
 /// The `n` of a query's first row; 0 where there is none.
 pub(crate) async fn number(db: &Db, sql: &str, values: impl IntoIterator<Item = Value>) -> i64 {
     let statement = Statement::from_sql_and_values(db.read().get_database_backend(), sql, values);

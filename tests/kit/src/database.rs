@@ -35,6 +35,8 @@ pub struct DatabaseUrl {
 enum Place {
     File { _folder: TempDir },
     Cluster { cluster: String, name: String },
+    /// Goes with its cluster.
+    PrivateCluster,
 }
 
 /// A new, empty database for one service.
@@ -129,6 +131,18 @@ pub(crate) fn psql(cluster: &str, statement: &str) -> String {
 }
 
 impl DatabaseUrl {
+    /// A new, empty database in a cluster that ends with the test, e.g. `postgres://test@127.0.0.1:5433`.
+    ///
+    /// # Panics
+    /// Where the cluster does not answer.
+    pub fn in_cluster(cluster: &str, name: &str) -> Self {
+        psql(cluster, &format!("CREATE DATABASE {name}"));
+        Self {
+            url: format!("{cluster}/{name}"),
+            place: Place::PrivateCluster,
+        }
+    }
+
     /// The database's file, where it is one.
     pub fn path(&self) -> Option<&Path> {
         self.url.strip_prefix("sqlite:").map(Path::new)

@@ -2,6 +2,7 @@
 
 mod calls;
 mod drain;
+mod ops;
 mod overload;
 mod peers;
 mod probes;
