@@ -31,8 +31,13 @@ pub(crate) fn form(
     content_type: Option<&str>,
     body: &Bytes,
 ) -> Result<String, Problem> {
-    let invalid =
-        |detail: &str| Err(Problem::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", detail));
+    let invalid = |detail: &str| {
+        Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "INVALID_REQUEST",
+            detail,
+        ))
+    };
     if !query.is_empty() {
         return invalid("parameters belong into the body, not into the URL");
     }
@@ -43,7 +48,10 @@ pub(crate) fn form(
     let Ok(form) = std::str::from_utf8(body) else {
         return invalid("the body is no form");
     };
-    let given = |pair: &&str| pair.split_once('=').is_some_and(|(_, value)| !value.is_empty());
+    let given = |pair: &&str| {
+        pair.split_once('=')
+            .is_some_and(|(_, value)| !value.is_empty())
+    };
     Ok(form.split('&').filter(given).collect::<Vec<_>>().join("&"))
 }
 
@@ -65,7 +73,9 @@ pub(crate) fn failure(problem: &Problem) -> Answer {
     let body = json!({"error": error, "error_description": printable(problem.detail())});
     let mut answer = answer(status, Bytes::from(body.to_string()));
     if let Some(wait) = problem.response().headers().get(header::RETRY_AFTER) {
-        answer.headers_mut().insert(header::RETRY_AFTER, wait.clone());
+        answer
+            .headers_mut()
+            .insert(header::RETRY_AFTER, wait.clone());
     }
     answer
 }

@@ -2,6 +2,7 @@ use std::sync::atomic::Ordering;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::*;
 use crate::auth::testing::{Keys, Signer, claims};

@@ -97,7 +97,8 @@ fn client(row: Model) -> Result<Client, Error> {
             .map_err(|_| Error::Corrupt(format!("secret of client {}", row.id)))
     };
     let previous = row.previous_hash.as_deref().zip(row.previous_ends_at_us);
-    let previous = previous.map(|(bytes, ends)| hash(bytes).map(|hash| (hash, clock::from_us(ends))));
+    let previous =
+        previous.map(|(bytes, ends)| hash(bytes).map(|hash| (hash, clock::from_us(ends))));
     Ok(Client {
         id: row.id,
         secret: hash(&row.secret_hash)?,
