@@ -24,6 +24,7 @@ mod ring;
 mod signing_key;
 
 use ring::Ring;
+use signing_key::SigningKey;
 
 /// The key that is made at the first boot.
 const FIRST_GENERATION: i64 = 1;
@@ -75,6 +76,26 @@ pub struct Token {
     pub text: String,
     /// Seconds until it ends.
     pub expires_in_s: i32,
+}
+
+/// A key that nobody has seen yet.
+#[derive(Clone)]
+pub struct NewKey {
+    pkcs8: Vec<u8>,
+    /// The `kid` that it will have.
+    pub id: String,
+}
+
+impl NewKey {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// There is no randomness.
+    pub fn generate() -> Result<Self, TokenError> {
+        let pkcs8 = signing_key::generate()?;
+        let id = SigningKey::read(&pkcs8)?.public().kid.clone();
+        Ok(Self { pkcs8, id })
+    }
 }
 
 /// Makes tokens, and publishes the keys that they are checked with. Cheap to clone.
@@ -168,12 +189,12 @@ impl Tokens {
         Ok(())
     }
 
-    /// Makes a new key that is published at once and signs later; nothing where one waits for its turn already. With
-    /// `compromised` it signs at once, and no other key counts any more. [`Tokens::reload`] takes it up.
+    /// Publishes a new key that signs later; nothing where one waits for its turn already. With `compromised` it signs at
+    /// once, and no other key counts any more. [`Tokens::reload`] takes it up.
     ///
     /// # Errors
-    /// The database fails, or there is no randomness.
-    pub async fn rotate(&self, tx: &Tx, compromised: bool) -> Result<(), TokenError> {
+    /// The database fails.
+    pub async fn rotate(&self, tx: &Tx, key: NewKey, compromised: bool) -> Result<(), TokenError> {
         let (now, rules) = (clock::now(), &self.shared.rules);
         let stored = store::signing_keys::all(tx).await?;
         let (newest, turn) = Ring::read(&stored)?.newest().ok_or(TokenError::None)?;
@@ -182,8 +203,7 @@ impl Tokens {
             false if now < turn => return Ok(()),
             false => now + rules.key_ahead,
         };
-        let key = signing_key::generate()?;
-        store::signing_keys::offer(tx, newest + 1, key, from, rules.lifetime).await?;
+        store::signing_keys::offer(tx, newest + 1, key.pkcs8, from, rules.lifetime).await?;
         if compromised {
             let all = stored.iter().map(|key| key.generation).collect();
             store::signing_keys::remove(tx, all).await?;

@@ -121,7 +121,7 @@ async fn the_newest_key_signs_and_older_ones_still_count() {
     assert!(verifier.verify(&before.text).await.is_ok());
     let token = after.for_service("saga", now).expect("signed");
     let kid = jsonwebtoken::decode_header(&token.text).expect("a JWT").kid;
-    let newest = signing_key::SigningKey::read(&new).expect("good");
+    let newest = SigningKey::read(&new).expect("good");
     assert_eq!(kid.as_deref(), Some(newest.public().kid.as_str()));
     assert_eq!(after.public_keys().len(), 2);
 }
