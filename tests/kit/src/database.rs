@@ -33,8 +33,13 @@ pub struct DatabaseUrl {
 
 #[derive(Debug)]
 enum Place {
-    File { _folder: TempDir },
-    Cluster { cluster: String, name: String },
+    File {
+        _folder: TempDir,
+    },
+    Cluster {
+        cluster: String,
+        name: String,
+    },
     /// Goes with its cluster.
     PrivateCluster,
 }
@@ -108,6 +113,32 @@ pub(crate) fn drop_databases(cluster: &str, prefix: &str) {
             });
         }
     });
+}
+
+/// What every database of the cluster whose name starts with `prefix` holds, by its name.
+///
+/// # Panics
+/// Where pg_dump is missing or fails.
+pub(crate) fn dump_databases(cluster: &str, prefix: &str) -> Vec<(String, Vec<u8>)> {
+    let names = psql(
+        cluster,
+        &format!("SELECT datname FROM pg_database WHERE starts_with(datname, '{prefix}')"),
+    );
+    let dump = |name: &str| {
+        let output = Command::new("pg_dump")
+            .args(["--data-only", "--inserts"])
+            .arg(format!("{cluster}/{name}"))
+            .stdin(Stdio::null())
+            .output()
+            .expect("pg_dump runs; it comes with psql");
+        assert!(
+            output.status.success(),
+            "{name}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        (name.to_owned(), output.stdout)
+    };
+    names.lines().map(dump).collect()
 }
 
 /// Runs one statement in the cluster's own database and answers the rows, one a line.

@@ -8,6 +8,7 @@ pub struct Setup {
     pub(crate) engine: Engine,
     pub(crate) arguments: Vec<String>,
     pub(crate) variables: Vec<(String, String)>,
+    pub(crate) database_password: Option<String>,
 }
 
 impl Setup {
@@ -17,7 +18,14 @@ impl Setup {
             engine,
             arguments: vec!["--no-seed".into()],
             variables: Vec::new(),
+            database_password: None,
         }
+    }
+
+    /// On PostgreSQL the services log in with this password. The tests' cluster asks for none and takes any.
+    pub fn database_password(mut self, password: &str) -> Self {
+        self.database_password = Some(password.into());
+        self
     }
 
     /// With the sample catalogue.

@@ -69,6 +69,10 @@ impl World {
         };
         if let Some(Databases { cluster, prefix }) = &databases {
             let template = format!("{cluster}/{prefix}{{service}}");
+            let template = match &setup.database_password {
+                Some(password) => template.replacen('@', &format!(":{password}@"), 1),
+                None => template,
+            };
             setup.arguments.extend(["--postgres".into(), template]);
         }
         let home = tempfile::Builder::new()
@@ -296,6 +300,25 @@ impl World {
             .collect()
     }
 
+    /// Everything that was logged so far, as it came.
+    pub fn raw_log(&self) -> String {
+        self.mesh.log()
+    }
+
+    /// All that is stored, by place: what lies in the mesh's home but its secrets, logs included, and dumps of the databases.
+    pub fn stored(&self) -> Vec<(String, Vec<u8>)> {
+        let home = self.mesh_home();
+        let mut stored = Vec::new();
+        files(&home, &mut stored);
+        let secrets = home.join("secrets").display().to_string();
+        stored.retain(|(place, _)| !place.starts_with(&secrets));
+        if let Some(Databases { cluster, prefix }) = &self.databases {
+            let dumps = database::dump_databases(cluster, prefix).into_iter();
+            stored.extend(dumps.map(|(name, dump)| (name.replacen(prefix, "", 1), dump)));
+        }
+        stored
+    }
+
     /// The folder that `caravan up` works in.
     pub fn mesh_home(&self) -> PathBuf {
         self.home.path().join("mesh")
@@ -322,6 +345,19 @@ impl Drop for World {
         }
         if let Some(Databases { cluster, prefix }) = &self.databases {
             database::drop_databases(cluster, prefix);
+        }
+    }
+}
+
+/// Every file below a folder, with its path and what is in it now.
+fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if let Ok(content) = fs::read(&path) {
+            // One that is gone meanwhile holds nothing any more.
+            found.push((path.display().to_string(), content));
         }
     }
 }

@@ -1,0 +1,12 @@
+//! The outer skin of the mesh, held against the whole contract: who gets in, and what hostile requests do.
+
+mod access;
+mod bombs;
+mod change;
+mod contract;
+mod hostile;
+mod inject;
+mod mutate;
+mod people;
+mod secrets;
+mod wire;
