@@ -3,6 +3,8 @@
 
 mod lines;
 
+use std::mem;
+
 use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::BodyExt as _;
@@ -17,8 +19,11 @@ use crate::{
     headers,
     problem::Problem,
     rest,
-    upstream::{Outgoing, Reply, frame, open_frame},
+    upstream::{FRAME_HEADER_BYTES, Outgoing, Reply, frame},
 };
+
+/// Bytes of lines after which they are sent.
+const BATCH_BYTES: usize = 16 * 1024;
 
 /// Sends the body's messages, no faster than the upstream takes them, and waits for its answer.
 ///
@@ -57,6 +62,7 @@ async fn send(
             false => Encoder::default(),
         },
         outgoing,
+        framed: Vec::new(),
         lines: (!found.binding().takes_raw_body()).then(|| Lines::new(limits.message_bytes)),
         is_open: true,
     };
@@ -81,6 +87,9 @@ struct Sender<'s, 'r> {
     found: &'s Found<'s, 's>,
     encoder: Encoder,
     outgoing: Outgoing,
+    /// Messages that wait to be sent together: many small ones would be many small frames of HTTP/2, which services take for an
+    /// attack.
+    framed: Vec<u8>,
     /// Where each line is a message; else each chunk is one.
     lines: Option<Lines>,
     /// Whether the upstream takes more; where it does not, its answer says why.
@@ -89,13 +98,19 @@ struct Sender<'s, 'r> {
 
 impl Sender<'_, '_> {
     async fn chunk(&mut self, chunk: &[u8]) -> Result<(), Problem> {
-        let Some(lines) = &mut self.lines else {
-            return self.message(chunk).await;
-        };
-        lines.push(chunk);
-        while let Some(line) = self.line()? {
-            self.message(&line).await?;
+        match &mut self.lines {
+            None => self.message(chunk)?,
+            Some(lines) => {
+                lines.push(chunk);
+                while let Some(line) = self.line()? {
+                    self.message(&line)?;
+                    if self.framed.len() >= BATCH_BYTES {
+                        self.flush().await;
+                    }
+                }
+            }
         }
+        self.flush().await;
         Ok(())
     }
 
@@ -112,14 +127,15 @@ impl Sender<'_, '_> {
     /// Path and query may say something without a body, but no line is no message.
     async fn finish(mut self, is_empty: bool) -> Result<(), Problem> {
         match &mut self.lines {
-            None if is_empty => self.message(&[]).await?,
+            None if is_empty => self.message(&[])?,
             None => {}
             Some(lines) => {
                 if let Some(line) = lines.rest() {
-                    self.message(&line).await?;
+                    self.message(&line)?;
                 }
             }
         }
+        self.flush().await;
         if self.is_open {
             // Fails where the upstream takes no more: its answer says why.
             let _ = self.outgoing.finish();
@@ -127,16 +143,15 @@ impl Sender<'_, '_> {
         Ok(())
     }
 
-    async fn message(&mut self, body: &[u8]) -> Result<(), Problem> {
-        if !self.is_open {
-            return Ok(());
+    async fn flush(&mut self) {
+        if self.is_open && !self.framed.is_empty() {
+            let framed = mem::take(&mut self.framed);
+            self.is_open = self.outgoing.send(framed.into()).await.is_ok();
         }
-        let message = self.encoded(body)?;
-        self.is_open = self.outgoing.send(message).await.is_ok();
-        Ok(())
     }
 
-    fn encoded(&mut self, body: &[u8]) -> Result<Bytes, Problem> {
+    /// Adds a message to those that wait.
+    fn message(&mut self, body: &[u8]) -> Result<(), Problem> {
         let head = self.exchange.head;
         let fields = rest::header_fields(self.found, &head.headers)?;
         let content_type = headers::text(&head.headers, &http::header::CONTENT_TYPE);
@@ -146,9 +161,12 @@ impl Sender<'_, '_> {
             content_type: content_type.unwrap_or_default(),
             headers: &fields,
         };
-        let mut framed = Vec::with_capacity(body.len() + 64);
-        open_frame(&mut framed);
-        let encoded = self.found.encode(&mut self.encoder, &input, &mut framed);
+        let start = self.framed.len();
+        self.framed.reserve(body.len() + 64);
+        self.framed.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
+        let encoded = self
+            .found
+            .encode(&mut self.encoder, &input, &mut self.framed);
         encoded.map_err(|error| {
             let problem = Problem::of_input(&error);
             match &self.lines {
@@ -156,7 +174,7 @@ impl Sender<'_, '_> {
                 None => problem,
             }
         })?;
-        frame(&mut framed);
-        Ok(framed.into())
+        frame(&mut self.framed[start..]);
+        Ok(())
     }
 }

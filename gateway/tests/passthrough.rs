@@ -222,7 +222,7 @@ async fn tls_offers_both_versions_and_new_certificates() {
         "--default-access",
         "public",
     ];
-    let gateway = Gateway::start(&arguments).await;
+    let mut gateway = Gateway::start(&arguments).await;
     let port = gateway.url.rsplit(':').next().expect("a port").to_owned();
     assert!(gateway.url.starts_with("https://"), "{}", gateway.url);
     let url = format!("https://localhost:{port}/v1/notes/a");
@@ -244,6 +244,16 @@ async fn tls_offers_both_versions_and_new_certificates() {
     assert_eq!(
         (answer.status().as_u16(), answer.version()),
         (200, http::Version::HTTP_11)
+    );
+
+    // What cannot be used is told, and the old one stays.
+    notes::replace(&folder.path().join("c.key"), b"half of a key");
+    let line = gateway.says("the old ones stay").await;
+    assert!(line.contains("c.key"), "{line}");
+    let third = trusting(&pem).build().expect("a client");
+    assert_eq!(
+        third.get(&url).send().await.expect("an answer").status(),
+        200
     );
 
     let (_, _, pem) = issue();

@@ -177,3 +177,45 @@ async fn dead_endpoints_beside_one_that_lives_fail_no_call() {
         assert_eq!(post.expect("an answer").status(), 200);
     }
 }
+
+#[tokio::test]
+async fn operators_see_what_policies_do() {
+    let (folder, file) = folder();
+    let policies = folder.path().join("policies.yaml");
+    let routes = "routes:\n  - {route: 'GET /v1/notes/{id}', cache: {ttl: 1h}}\n  \
+                  - {route: POST /v1/notes, rate: 1/h}\n";
+    replace(&policies, routes.as_bytes());
+    let upstream = Service::default().serve().await;
+    let (file, policies) = (file.display().to_string(), policies.display().to_string());
+    let arguments = [
+        ["--descriptor-set", &file],
+        ["--default-access", "public"],
+        ["--policies", &policies],
+        ["--upstream", &upstream],
+    ];
+    let mut gateway = Gateway::start(&arguments.concat()).await;
+    let line: Value = serde_json::from_str(&gateway.says("\"serving\"").await).expect("JSON");
+    let admin = line["admin"].as_str().expect("an address").to_owned();
+    let client = reqwest::Client::new();
+    for (control, times) in [("max-age=0", 3), ("no-store", 1)] {
+        for _ in 0..times {
+            let get = client.get(gateway.at("/v1/notes/a"));
+            let get = get.header("cache-control", control).send().await;
+            assert_eq!(get.expect("an answer").status(), 200);
+        }
+    }
+    for status in [200, 429, 429] {
+        let post = client.post(gateway.at("/v1/notes")).body("{}").send().await;
+        assert_eq!(post.expect("an answer").status(), status);
+    }
+    let metrics = client.get(format!("http://{admin}/metrics")).send().await;
+    let metrics = metrics.expect("metrics").text().await.expect("text");
+    for expected in [
+        r#"gateway_cache_requests_total{outcome="hit"} 2"#,
+        r#"gateway_cache_requests_total{outcome="miss"} 1"#,
+        r#"gateway_cache_requests_total{outcome="bypass"} 1"#,
+        r#"gateway_rate_limited_total{class="route"} 2"#,
+    ] {
+        assert!(metrics.contains(expected), "{expected} is not in {metrics}");
+    }
+}

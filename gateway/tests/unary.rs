@@ -5,6 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use gateway::policy::{Policies, Settings, Switches};
 use http_body_util::Empty;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -454,4 +455,40 @@ async fn the_document_describes_the_routes() {
     assert_eq!(session["security"], json!([]));
     let order = &document["components"]["schemas"]["caravan.ordering.v1.Order"];
     assert_eq!(order["description"], "What a customer buys.");
+}
+
+#[tokio::test]
+async fn documents_are_compressed_and_told_by_their_tags() {
+    let settings = Settings {
+        switches: Switches {
+            compression: true,
+            ..Settings::off().switches
+        },
+        ..Settings::off()
+    };
+    let world = World::with(Policies::new(settings, None)).await;
+    for path in ["/openapi.json", "/docs"] {
+        let plain = world.get(path).send().await.expect("an answer");
+        let (tag, plain_length) = (
+            plain.headers()["etag"].clone(),
+            plain.content_length().expect("a length"),
+        );
+        assert!(!plain.headers().contains_key("content-encoding"), "{path}");
+        for encoding in ["gzip", "br", "zstd"] {
+            let request = world.get(path).header("accept-encoding", encoding);
+            let packed = request.send().await.expect("an answer");
+            assert_eq!(packed.headers()["content-encoding"], encoding, "{path}");
+            assert_eq!(packed.headers()["vary"], "accept-encoding", "{path}");
+            assert_eq!(packed.headers()["etag"], tag, "{path}");
+            let length = packed.bytes().await.expect("a body").len() as u64;
+            assert!(length * 3 < plain_length, "{path} {encoding}: {length}");
+        }
+        let again = world.get(path).header("if-none-match", &tag);
+        let again = again.send().await.expect("an answer");
+        assert_eq!(again.status(), 304, "{path}");
+        assert_eq!(again.headers()["etag"], tag, "{path}");
+        assert!(again.bytes().await.expect("a body").is_empty(), "{path}");
+        let other = world.get(path).header("if-none-match", "\"other\"");
+        assert_eq!(other.send().await.expect("an answer").status(), 200);
+    }
 }

@@ -143,3 +143,40 @@ async fn a_process_that_only_calls_meets_services_by_their_ids() {
     // Its own is for an id, not for a host.
     assert_eq!(accepted(&payment, shown.host().unwrap()).await, None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_only_calls_reads_its_files_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (old, new) = (Authority::new(), Authority::new());
+    let own = old.issue("gateway", folder.path());
+    let files = ClientFiles {
+        authorities: own.authorities.clone(),
+        identity: Some((own.certificate.clone(), own.key.clone())),
+    };
+    let client = Arc::new(Client::load(files, ServiceIds::new(PREFIX)).unwrap());
+    let stop = CancellationToken::new();
+    let fresh = tokio::spawn({
+        let (client, stop) = (client.clone(), stop.clone());
+        async move { client.keep_fresh(stop).await }
+    });
+    let before = load(&old.issue("payment", elsewhere.path())).unwrap();
+    fs::write(&own.certificate, "half of a certificate").unwrap();
+    tokio::time::sleep(LOOK_EVERY * 3).await;
+    let config = client.service("payment").unwrap();
+    let seen = accepted(&before, config).await;
+    assert_eq!(seen.as_deref(), Some("gateway"));
+
+    new.issue("gateway", folder.path());
+    let after = load(&new.issue("payment", elsewhere.path())).unwrap();
+    while accepted(&after, client.service("payment").unwrap())
+        .await
+        .is_none()
+    {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    stop.cancel();
+    fresh.await.unwrap();
+    let config = client.service("payment").unwrap();
+    assert_eq!(accepted(&before, config).await, None);
+}

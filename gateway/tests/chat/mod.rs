@@ -1,7 +1,10 @@
 //! A gateway in front of a service with every kind of stream, whose contract it was not built with.
 
+#![allow(dead_code, reason = "each test file uses a part")]
+
 use std::{
     convert::Infallible,
+    future::pending,
     net::SocketAddr,
     pin::Pin,
     sync::{
@@ -23,7 +26,11 @@ use gateway::{
     upstream::Directory,
 };
 use http::HeaderMap;
-use tokio::net::TcpListener;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -50,6 +57,8 @@ pub(crate) struct World {
     pub(crate) sent: Arc<AtomicUsize>,
     /// Of the last call.
     pub(crate) metadata: Arc<Mutex<HeaderMap>>,
+    /// Breaks the connections to the service.
+    pub(crate) cut: Arc<Notify>,
 }
 
 impl World {
@@ -64,6 +73,8 @@ impl World {
         let drain = CancellationToken::new();
         let server = tonic::transport::Server::builder().add_service(chat.clone());
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        let cut = Arc::<Notify>::default();
+        let upstream = breakable(upstream, cut.clone()).await;
 
         let target = format!("http://{upstream}").parse().expect("a target");
         let directory = Directory::new(&[target], &"".parse().expect("none"), 1);
@@ -91,8 +102,28 @@ impl World {
             running: chat.running,
             sent: chat.sent,
             metadata: chat.metadata,
+            cut,
         }
     }
+}
+
+/// A way to `upstream` whose connections can be cut.
+async fn breakable(upstream: SocketAddr, cut: Arc<Notify>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let cut = cut.clone();
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(upstream).await.expect("a service");
+                tokio::select! {
+                    _ = copy_bidirectional(&mut near, &mut far) => {}
+                    () = cut.notified() => {}
+                }
+            });
+        }
+    });
+    address
 }
 
 impl Drop for World {
@@ -126,13 +157,13 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Note {
+pub(crate) struct Note {
     #[prost(string, tag = "1")]
-    room: String,
+    pub(crate) room: String,
     #[prost(string, tag = "2")]
-    text: String,
+    pub(crate) text: String,
     #[prost(int32, tag = "3")]
-    count: i32,
+    pub(crate) count: i32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -189,7 +220,7 @@ impl tower::Service<http::Request<Body>> for Chat {
                 }
                 "Gather" => {
                     Grpc::new(ProstCodec::<Note, Note>::default())
-                        .client_streaming(Gather, request)
+                        .client_streaming(Gather(chat), request)
                         .await
                 }
                 "Listen" => {
@@ -269,19 +300,25 @@ impl StreamingService<Note> for Talk {
     }
 }
 
-/// Counts.
-struct Gather;
+/// Counts, but in the rooms `deaf` and `fails`.
+struct Gather(Chat);
 
 impl ClientStreamingService<Note> for Gather {
     type Response = Note;
     type Future = Outcome<Note>;
 
     fn call(&mut self, request: Request<Streaming<Note>>) -> Self::Future {
+        let running = self.0.run();
         let mut notes = request.into_inner();
         async move {
+            let _running = running;
             let mut count = 0;
-            while notes.message().await?.is_some() {
-                count += 1;
+            while let Some(note) = notes.message().await? {
+                match &*note.room {
+                    "deaf" => pending().await,
+                    "fails" => return Err(Status::not_found("no such room")),
+                    _ => count += 1,
+                }
             }
             Ok(Response::new(Note {
                 count,
@@ -292,7 +329,7 @@ impl ClientStreamingService<Note> for Gather {
     }
 }
 
-/// Counts to `count`, and on in the room `endless`.
+/// Counts to `count`, and on in the room `endless`; says nothing more in the room `hangs`.
 struct Listen(Chat);
 
 impl ServerStreamingService<Note> for Listen {
@@ -321,7 +358,11 @@ impl ServerStreamingService<Note> for Listen {
                 })
             });
             let failure = (asked.room == "fails").then(|| Err(Status::not_found("no such room")));
-            stream::iter(notes.chain(failure).collect::<Vec<_>>()).boxed()
+            let answers = stream::iter(notes.chain(failure).collect::<Vec<_>>());
+            match &*asked.room {
+                "hangs" => answers.chain(stream::pending()).boxed(),
+                _ => answers.boxed(),
+            }
         };
         async { Ok(Response::new(answers)) }.boxed()
     }
@@ -365,6 +406,9 @@ impl ClientStreamingService<WriteRequest> for Write {
             let _running = running;
             let mut note = Note::default();
             while let Some(chunk) = chunks.message().await? {
+                if chunk.name == "deaf" {
+                    pending().await
+                }
                 if chunk.name == "refused" {
                     return Err(Status::permission_denied("not this one"));
                 }

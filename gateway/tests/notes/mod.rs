@@ -2,14 +2,17 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod certificates;
+
 use std::{
     convert::Infallible,
+    net::SocketAddr,
     path::{Path, PathBuf},
     pin::Pin,
     process::Stdio,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -21,13 +24,16 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ServerConfig;
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader},
     net::TcpListener,
     process::{Child, Command},
+    runtime::Runtime,
     sync::mpsc,
     time::timeout,
 };
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 /// Longest wait for anything in a test.
@@ -187,6 +193,10 @@ pub(crate) struct Service {
     pub(crate) calls: Arc<AtomicUsize>,
     /// Calls that are being served.
     pub(crate) running: Arc<AtomicUsize>,
+    /// Connections that are open.
+    pub(crate) connections: Arc<AtomicUsize>,
+    /// Whether every call is answered with UNAVAILABLE.
+    pub(crate) is_unavailable: Arc<AtomicBool>,
     pub(crate) metadata: Arc<Mutex<HeaderMap>>,
     reflection: Option<Reflection>,
 }
@@ -210,33 +220,91 @@ impl Service {
     pub(crate) async fn serve(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let service = self.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let service = service.clone();
-                let answer = service_fn(move |request| {
-                    let service = service.clone();
-                    async move { Ok::<_, Infallible>(service.answer(request).await) }
-                });
-                let builder = http2::Builder::new(TokioExecutor::new());
-                tokio::spawn(builder.serve_connection(TokioIo::new(stream), answer));
-            }
-        });
+        tokio::spawn(self.clone().accept(listener));
         format!("http://{address}")
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
+    /// The same over TLS; returns the port.
+    pub(crate) async fn serve_tls(&self, config: Arc<ServerConfig>) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let service = self.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (service, acceptor) = (service.clone(), TlsAcceptor::from(config.clone()));
+                tokio::spawn(async move {
+                    // Clients that are refused are part of tests.
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        service.connection(stream).await;
+                    }
+                });
+            }
+        });
+        port
+    }
+
+    /// Serves like a process of its own, which may be killed.
+    pub(crate) fn serve_apart(&self, address: SocketAddr) -> Apart {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let listener = std::net::TcpListener::bind(address).expect("a port");
+        listener.set_nonblocking(true).expect("a mode");
+        let address = listener.local_addr().expect("bound");
+        let service = self.clone();
+        runtime.spawn(async move {
+            let listener = TcpListener::from_std(listener).expect("a runtime");
+            service.accept(listener).await;
+        });
+        Apart {
+            address,
+            runtime: Some(runtime),
+        }
+    }
+
+    async fn accept(self, listener: TcpListener) {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(self.clone().connection(stream));
+        }
+    }
+
+    async fn connection(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+        let _open = Open::new(&self.connections);
+        // Ends with its connection, whatever its calls do.
+        let (broken, mut breaks) = mpsc::channel::<()>(1);
+        let answer = service_fn(move |request| {
+            let (service, broken) = (self.clone(), broken.clone());
+            async move { Ok::<_, Infallible>(service.answer(request, broken).await) }
+        });
+        let builder = http2::Builder::new(TokioExecutor::new());
+        tokio::select! {
+            _ = builder.serve_connection(TokioIo::new(stream), answer) => {}
+            _ = breaks.recv() => {}
+        }
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        broken: mpsc::Sender<()>,
+    ) -> Response<Answer> {
         if request.uri().path().contains("ServerReflection") {
             return self.reflect(request).await;
         }
         self.calls.fetch_add(1, Ordering::SeqCst);
         *self.metadata.lock().expect("metadata") = request.headers().clone();
+        if self.is_unavailable.load(Ordering::SeqCst) {
+            return refusal(14, "not now");
+        }
         self.running.fetch_add(1, Ordering::SeqCst);
         let echo = Echo {
             body: request.into_body(),
             first: Bytes::new(),
             ended: false,
             running: self.running.clone(),
+            broken,
         };
         grpc(echo.boxed_unsync())
     }
@@ -256,20 +324,48 @@ impl Service {
                     .build_v1alpha();
                 service.expect("reflection").oneshot(request).await
             }
-            _ => {
-                let trailers = status(12, "no reflection here");
-                let mut answer = grpc(
-                    http_body_util::Empty::new()
-                        .map_err(|e| match e {})
-                        .boxed_unsync(),
-                );
-                answer.headers_mut().extend(trailers);
-                return answer;
-            }
+            _ => return refusal(12, "no reflection here"),
         };
         answer
             .expect("infallible")
             .map(|body| body.map_err(Into::into).boxed_unsync())
+    }
+}
+
+/// A service that may be killed.
+pub(crate) struct Apart {
+    pub(crate) address: SocketAddr,
+    runtime: Option<Runtime>,
+}
+
+impl Apart {
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Apart {
+    /// Everything ends in the middle.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Counts something as long as it is kept.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -280,6 +376,14 @@ fn grpc(body: Answer) -> Response<Answer> {
     let grpc = HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(header::CONTENT_TYPE, grpc);
     response
+}
+
+/// A failure without messages.
+fn refusal(code: i32, message: &str) -> Response<Answer> {
+    let nothing = http_body_util::Empty::new().map_err(|never| match never {});
+    let mut answer = grpc(nothing.boxed_unsync());
+    answer.headers_mut().extend(status(code, message));
+    answer
 }
 
 fn status(code: i32, message: &str) -> HeaderMap {
@@ -299,6 +403,7 @@ struct Echo {
     first: Bytes,
     ended: bool,
     running: Arc<AtomicUsize>,
+    broken: mpsc::Sender<()>,
 }
 
 impl Drop for Echo {
@@ -335,6 +440,11 @@ impl Body for Echo {
         {
             if self.first.is_empty() {
                 self.first = data.clone();
+            }
+            if self.asks("dies") {
+                // Once is enough.
+                let _ = self.broken.try_send(());
+                return Poll::Pending;
             }
             if self.asks("hangs") {
                 return Poll::Pending;

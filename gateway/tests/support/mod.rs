@@ -267,9 +267,12 @@ impl OrderingService for Fake {
                 Ok(Response::new(pb::GetOrderResponse { order: Some(order) }))
             }
             "nothing" => Ok(Response::new(pb::GetOrderResponse { order: None })),
-            _ => Ok(Response::new(pb::GetOrderResponse {
-                order: Some(order(&id)),
-            })),
+            _ => match id.strip_prefix("code-").and_then(|code| code.parse().ok()) {
+                Some(code) => fault(Code::from_i32(code), "as it is"),
+                None => Ok(Response::new(pb::GetOrderResponse {
+                    order: Some(order(&id)),
+                })),
+            },
         }
     }
 

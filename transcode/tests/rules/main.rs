@@ -1,10 +1,11 @@
 //! What the gateway's specification says of transcoding, rule by rule, as tables.
 //!
-//! 1 templates, 2 variables, 3 sources of fields, 4 values, 5 queries, 6 unknown names, 8 masks, 11 limits; 7 is in
-//! `requests.rs`, which with `mapping.rs` holds more cases of the same rules. 9 and 10 are of HTTP and tested with the gateway.
+//! 1 templates, 2 variables, 3 sources of fields, 4 values, 5 queries, 6 unknown names, 7 replies, 8 masks, 11 limits.
+//! `requests.rs` and `mapping.rs` hold more cases of the same rules; 9 and 10 are of HTTP: `gateway/tests/rules.rs`.
 
 mod headers;
 mod paths;
+mod replies;
 mod sources;
 #[path = "../support/mod.rs"]
 mod support;
