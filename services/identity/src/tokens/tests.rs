@@ -16,7 +16,7 @@ fn tokens(newest_first: &[Vec<u8>]) -> Tokens {
             generation: newest - place,
             private_key: private_key.clone(),
             created_at_us: 0,
-            signs_from_us: clock::now_us() - place,
+            signs_from_us: clock::now_us() - 60_000_000 - place,
             longest_token_us: 3_600_000_000,
         })
         .collect();

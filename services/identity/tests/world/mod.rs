@@ -7,6 +7,7 @@ use std::{io::Write as _, sync::Arc};
 use alone::{Client, Engine, Service, ServiceBuilder};
 use contracts::caravan::identity::v1::{
     self as pb, identity_service_client::IdentityServiceClient,
+    o_auth_service_client::OAuthServiceClient,
 };
 use tonic::Status;
 
@@ -103,16 +104,14 @@ impl World {
     }
 
     pub(crate) async fn service_token(&self, name: &str, secret: &str) -> Result<String, Status> {
-        let request = pb::IssueServiceTokenRequest {
+        let request = pb::IssueTokenRequest {
+            grant_type: "client_credentials".into(),
             client_id: name.into(),
             client_secret: secret.into(),
+            scope: String::new(),
         };
-        Ok(self
-            .anybody()
-            .issue_service_token(request)
-            .await?
-            .into_inner()
-            .access_token)
+        let mut oauth = OAuthServiceClient::new(self.service.anonymous());
+        Ok(oauth.issue_token(request).await?.into_inner().access_token)
     }
 
     pub(crate) async fn keys(&self) -> Vec<pb::JsonWebKey> {
