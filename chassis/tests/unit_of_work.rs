@@ -308,15 +308,15 @@ async fn a_refusal_that_an_older_attempt_overtakes_is_none(engine: Engine) {
         let saga = Uuid::now_v7();
         let call = |epoch| step(saga, SagaOperation::Action, epoch);
         let older = std::sync::Mutex::new(None);
-        let newer = call(2);
-        let request = ReserveStockRequest::default();
-        let refused = db.once(&newer, &request, |_| {
+        let (newer, request) = (call(2), ReserveStockRequest::default());
+        let refused = db.once(&newer, &request, |_| async {
+            // Its epoch is raised, and nobody else knows yet.
             let mut older = older.lock().expect("nobody panicked");
             older.get_or_insert_with(|| {
                 let (db, call) = (db.clone(), call(1));
                 tokio::spawn(async move { once(&db, &call, "o").await })
             });
-            async { Err::<ReserveStockResponse, _>(Error::KeyReused) }
+            Err::<ReserveStockResponse, _>(Error::KeyReused)
         });
         let refused = refused.await.expect_err("the work says no");
         let older = older.into_inner().expect("nobody panicked").expect("begun");

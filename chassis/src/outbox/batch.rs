@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use prost_reflect::ReflectMessage;
-use sea_orm::Value;
+use sea_orm::{DbBackend, Value};
 use uuid::Uuid;
 
 use super::{ORIGIN, Row};
@@ -76,7 +76,7 @@ pub async fn append_all(tx: &Tx, envelopes: Vec<&Envelope>) -> Result<(), Error>
             let sql = format!(
                 "INSERT INTO outbox (event_id, event_type, subject, aggregate_id, payload, traceparent, request_id, \
                  occurred_at_us, origin) VALUES {}",
-                tuples(rows.len())
+                tuples(tx.get_database_backend(), rows.len())
             );
             let values = rows.iter().flat_map(|envelope| envelope.values());
             tx.execute_raw(tx.statement(&sql, values)).await?;
@@ -89,9 +89,13 @@ pub async fn append_all(tx: &Tx, envelopes: Vec<&Envelope>) -> Result<(), Error>
     Ok(())
 }
 
-fn tuples(rows: usize) -> String {
+/// On SQLite parameters have no names: each use of one would search all of them.
+fn tuples(backend: DbBackend, rows: usize) -> String {
     let tuple = |row: usize| {
-        let parameters = (1..=COLUMNS).map(|column| format!("${}", row * COLUMNS + column));
+        let parameters = (1..=COLUMNS).map(|column| match backend {
+            DbBackend::Sqlite => "?".to_owned(),
+            _ => format!("${}", row * COLUMNS + column),
+        });
         format!("({})", parameters.collect::<Vec<_>>().join(", "))
     };
     (0..rows).map(tuple).collect::<Vec<_>>().join(", ")
@@ -104,7 +108,7 @@ mod tests {
     #[test]
     fn every_row_has_parameters_of_its_own() {
         assert_eq!(
-            tuples(2),
+            tuples(DbBackend::Postgres, 2),
             "($1, $2, $3, $4, $5, $6, $7, $8, $9), ($10, $11, $12, $13, $14, $15, $16, $17, $18)"
         );
     }

@@ -212,11 +212,17 @@ async fn fill(database: &DatabaseConnection, kind: &Kind, first: u64, count: u64
         ..
     } = kind;
     let owner = if kind.owned { id } else { "NULL" };
+    let ended = ["completed", "compensated"].contains(state);
+    let ended_at = if ended { "i" } else { "NULL" };
+    let rests_at = match kind.owned || ended {
+        true => "NULL".to_owned(),
+        false => format!("'{steps}'"),
+    };
     let due = kind.due_at_us.map_or("NULL".into(), |due| due.to_string());
     let sql = format!(
         "INSERT INTO sagas (id, definition, version, key, state, epoch, owner, due_at_us, input, erased, records, \
-         current_steps, created_at_us, updated_at_us) \
-         SELECT {id}, '{definition}', 1, 'key-' || i, '{state}', 1, {owner}, {due}, $1, {erased}, 1, '{steps}', i, i \
+         current_steps, rests_at, created_at_us, updated_at_us, ended_at_us) \
+         SELECT {id}, '{definition}', 1, 'key-' || i, '{state}', 1, {owner}, {due}, $1, {erased}, 1, '{steps}', {rests_at}, i, i, {ended_at} \
          FROM {numbers}"
     );
     let values = [Vec::<u8>::new().into()];

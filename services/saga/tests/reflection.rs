@@ -108,8 +108,7 @@ fn contract() -> FileDescriptorSet {
 /// A server that nobody of the mesh has built; it answers what it is asked.
 async fn foreign(reflection: Reflection, contract: FileDescriptorSet, asked: &Asked) -> Neighbour {
     let asked = asked.clone();
-    let server = Neighbour::builder().otherwise(move |path, metadata, message| {
-        assert_eq!(path, DRAW, "nothing else is called");
+    let server = Neighbour::builder().at(DRAW, move |metadata, message| {
         let mut asked = asked.lock().expect("nobody panicked");
         asked.push((label(&metadata), message.clone()));
         async { Answer::Reply(message) }

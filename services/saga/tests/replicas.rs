@@ -11,6 +11,7 @@ use alone::{
 use contracts::caravan::saga::v1 as pb;
 use futures::{FutureExt as _, future::BoxFuture};
 use kit::mesh::signal;
+use sea_orm::{ConnectionTrait as _, Database, Statement};
 use tokio::sync::Notify;
 use tonic::Code;
 use uuid::Uuid;
@@ -171,6 +172,63 @@ async fn two_replicas_one_of_them_paused_do_what_one_would() {
             assert_eq!(done, undone, "{saga:?}");
         }
     }
+}
+
+/// Only on PostgreSQL: an SQLite file has one orchestrator.
+#[tokio::test]
+async fn a_replica_that_joins_gets_its_share_of_what_is_at_work() {
+    let Some(world) = World::start_with(Engine::Postgres, "3s").await else {
+        return;
+    };
+    // Sagas that stay at work: they try again and again.
+    let stubborn = DEFINITION.replace(
+        "maxAttempts: 3, initialBackoff: 0.02s, maxBackoff: 0.05s",
+        "maxAttempts: 1000, initialBackoff: 0.4s, maxBackoff: 0.4s",
+    );
+    world.register(&stubborn).await.expect("fine");
+    let method = "AuthorizePayment";
+    world.participant.break_down(method, Code::Unavailable);
+    let mut begun = Vec::new();
+    for _ in 0..SAGAS {
+        begun.push(world.begin().await);
+    }
+    let database = Database::connect(world.service.database().to_string())
+        .await
+        .expect("the orchestrators' own");
+    let shares = || async {
+        let sql = "SELECT COUNT(*) FROM sagas WHERE owner IS NOT NULL GROUP BY owner";
+        let statement = Statement::from_string(database.get_database_backend(), sql);
+        let rows = database.query_all_raw(statement).await.expect("it reads");
+        let counts = rows.iter().map(|row| row.try_get_by_index::<i64>(0));
+        counts.collect::<Result<Vec<_>, _>>().expect("numbers")
+    };
+    until("one has all", || async {
+        let shares = shares().await;
+        if shares == [SAGAS as i64] {
+            Ok(())
+        } else {
+            Err(shares)
+        }
+    })
+    .await;
+    let joined = async |_: &_| {
+        within(TAKEN_OVER_WITHIN, "each has its share", || async {
+            let shares = shares().await;
+            let fair = shares.iter().all(|share| *share >= SAGAS as i64 / 3);
+            if shares.len() == 2 && fair {
+                Ok(())
+            } else {
+                Err(shares)
+            }
+        })
+        .await;
+        world.participant.heal(method);
+        for (id, order) in &begun {
+            world.until(id, pb::SagaState::Completed).await;
+            assert_eq!(world.participant.effects(order).await, EFFECTS, "{order}");
+        }
+    };
+    world.service.beside(joined).await;
 }
 
 fn refuse_the_pivot(visit: Visit) -> BoxFuture<'static, Verdict> {

@@ -77,18 +77,27 @@ impl NeighbourBuilder {
     {
         let handler = move |path: Uri, metadata: HeaderMap, body: Body| {
             let answer = answer.clone();
-            async move {
-                let body = body.collect().await.expect("a whole request").to_bytes();
-                let message = body.slice(PREFIX_BYTES..);
-                match answer(path.path().to_owned(), metadata, message).await {
-                    Answer::Reply(message) => reply(&[&message]),
-                    Answer::Twice(message) => reply(&[&message, &message]),
-                    Answer::Refusal(status) => status.into_http(),
-                    Answer::Lost => broken_off(),
-                }
-            }
+            async move { answer(path.path().to_owned(), metadata, message(body).await).await }
         };
         self.methods = self.methods.fallback(handler);
+        self
+    }
+
+    /// Answers the unary rpc at `path`, by metadata and encoded message.
+    #[must_use]
+    pub fn at<F>(
+        mut self,
+        path: &str,
+        answer: impl Fn(HeaderMap, Bytes) -> F + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Answer> + Send,
+    {
+        let handler = post(move |metadata: HeaderMap, body: Body| {
+            let answer = answer.clone();
+            async move { answer(metadata, message(body).await).await }
+        });
+        self.methods = self.methods.route(path, handler);
         self
     }
 
@@ -142,6 +151,22 @@ impl Neighbour {
 impl Drop for Neighbour {
     fn drop(&mut self) {
         self.server.abort();
+    }
+}
+
+async fn message(body: Body) -> Bytes {
+    let body = body.collect().await.expect("a whole request").to_bytes();
+    body.slice(PREFIX_BYTES..)
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response<Body> {
+        match self {
+            Self::Reply(message) => reply(&[&message]),
+            Self::Twice(message) => reply(&[&message, &message]),
+            Self::Refusal(status) => status.into_http(),
+            Self::Lost => broken_off(),
+        }
     }
 }
 

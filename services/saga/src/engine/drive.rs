@@ -48,6 +48,8 @@ pub(super) struct Drive {
     commands: mpsc::Receiver<Command>,
     /// Goes with what is stored next.
     audit: Option<Envelope>,
+    /// When it came into this process.
+    since: Instant,
     /// Given back with the drive, however it ends.
     _place: Place,
 }
@@ -55,7 +57,7 @@ pub(super) struct Drive {
 /// What woke the task.
 enum Wake {
     Outcome(Outcome),
-    Command(Command),
+    Command(Box<Command>),
     Due,
     Renewal,
     Drain,
@@ -80,6 +82,7 @@ impl Drive {
             hold,
             commands,
             audit: None,
+            since: Instant::now(),
             _place: place,
         }
     }
@@ -133,10 +136,16 @@ impl Drive {
                     while let Some(Some(outcome)) = calls.next().now_or_never() {
                         self.settle(outcome, &mut transitions);
                     }
+                    if calls.is_empty() && self.is_too_many() {
+                        return Err(self.leave(&transitions).await);
+                    }
                     orders = self.go_on(transitions).await?;
                 }
+                Wake::Due if calls.is_empty() && self.is_too_many() => {
+                    return Err(self.leave(&transitions).await);
+                }
                 Wake::Due => orders = self.go_on(transitions).await?,
-                Wake::Command(command) => orders = self.obey(command).await?,
+                Wake::Command(command) => orders = self.obey(*command).await?,
                 Wake::Renewal => self.renew().await?,
                 Wake::Drain => return Err(self.hand_over(calls).await),
             }
@@ -155,7 +164,7 @@ impl Drive {
         tokio::select! {
             biased;
             Some(outcome) = calls.next() => Wake::Outcome(outcome),
-            Some(command) = self.commands.recv() => Wake::Command(command),
+            Some(command) = self.commands.recv() => Wake::Command(Box::new(command)),
             () = self.engine.shared.stop.cancelled() => Wake::Drain,
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Wake::Due,
             () = sleep(renewal) => Wake::Renewal,

@@ -22,6 +22,7 @@ use crate::{
     store::sagas::Next,
 };
 
+mod balance;
 mod drive;
 mod intervene;
 mod keeper;

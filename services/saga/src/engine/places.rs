@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
 };
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -19,6 +22,10 @@ pub(super) struct Places {
     running: Mutex<HashMap<Uuid, Running>>,
     /// Whether more sagas are due than there are places, for some time now.
     behind: watch::Sender<bool>,
+    /// Sagas that other orchestrators are to have.
+    excess: AtomicU32,
+    /// Whether there were any when this one last looked at the others.
+    shares_out: AtomicBool,
     /// Something may be due earlier than the schedule thinks, or a place is free again.
     wake: Notify,
 }
@@ -43,6 +50,8 @@ impl Places {
             permits: Arc::new(Semaphore::new(places)),
             running: Mutex::default(),
             behind: watch::Sender::new(false),
+            excess: AtomicU32::new(0),
+            shares_out: AtomicBool::new(false),
             wake: Notify::new(),
         }
     }
@@ -83,6 +92,25 @@ impl Places {
     /// How the saga's task is reached, where one has it.
     pub(super) fn commands(&self, saga: Uuid) -> Option<mpsc::Sender<Command>> {
         self.running().get(&saga).map(|task| task.commands.clone())
+    }
+
+    /// Says how many sagas are to be handed over to others.
+    pub(super) fn set_excess(&self, excess: u32) {
+        self.excess.store(excess, Relaxed);
+        self.shares_out.store(excess > 0, Relaxed);
+    }
+
+    /// Whether one more saga is to be handed over; then it counts as handed over.
+    pub(super) fn take_excess(&self) -> bool {
+        let taken = self
+            .excess
+            .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+        taken.is_ok()
+    }
+
+    /// Whether others are to have what is due, where they want it.
+    pub(super) fn shares_out(&self) -> bool {
+        self.shares_out.load(Relaxed)
     }
 
     /// Says whether work lies about for longer than it should.

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Engine, drive::Drive};
+use super::{Engine, balance::GRACE, drive::Drive, micros};
 use crate::{
     domain::Micros,
     error::Error,
@@ -27,7 +27,7 @@ const MAX_CLAIMS: usize = 64;
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// Shortest time between two looks.
 const MIN_PAUSE: Duration = Duration::from_millis(5);
-/// Time between two looks while a task of this process is late with its renewal.
+/// Time between two looks while a task of this process is late with its renewal, or others are to have what is due.
 const LATE_PAUSE: Duration = Duration::from_millis(100);
 /// Work that lies about for longer keeps new work out. Microseconds.
 const MAX_LAG_US: Micros = 5_000_000;
@@ -42,6 +42,7 @@ impl Engine {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let counting = tokio::spawn(self.clone().count_open());
         let forgetting = tokio::spawn(self.clone().forget());
+        let balancing = tokio::spawn(self.clone().balance());
         // Nobody but this process writes to an SQLite file: what is owned was owned by a process that is gone.
         let mut ahead = match self.shared.db.read().get_database_backend() {
             DbBackend::Sqlite => self.shared.settings.lease,
@@ -71,6 +72,7 @@ impl Engine {
         }
         counting.abort();
         forgetting.abort();
+        balancing.abort();
         self.shared.stop.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
@@ -88,7 +90,11 @@ impl Engine {
             // Who gives a place back wakes the schedule.
             return Ok(MAX_PAUSE);
         }
-        let before = now.saturating_add(Micros::try_from(ahead.as_micros()).unwrap_or(0));
+        let aside = self.shared.places.shares_out();
+        let before = match aside {
+            true => now - micros(GRACE),
+            false => now.saturating_add(micros(ahead)),
+        };
         let mut rows = due::due(self.shared.db.read(), before, places as u64).await?;
         let found = rows.len();
         let oldest = rows.first().and_then(|row| row.due_at_us);
@@ -104,7 +110,8 @@ impl Engine {
             let wait = next.map_or(MAX_PAUSE, |next| {
                 Duration::from_micros(u64::try_from(next - now).unwrap_or(0))
             });
-            return Ok(wait.clamp(MIN_PAUSE, MAX_PAUSE));
+            let least = if aside { LATE_PAUSE } else { MIN_PAUSE };
+            return Ok(wait.clamp(least, MAX_PAUSE));
         }
         // Places come before claims: what is claimed without one would wait for its lease to end.
         let permits: Vec<_> = rows.iter().map_while(|_| self.permit()).collect();

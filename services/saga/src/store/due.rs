@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     entity::saga::{Column, Entity, Model, State},
-    list::RESTING,
+    list::oldest,
 };
 use crate::domain::Micros;
 
@@ -62,6 +62,7 @@ pub async fn claim(
         .col_expr(Column::Epoch, Expr::value(row.epoch + 1))
         .col_expr(Column::Owner, Expr::value(Some(owner)))
         .col_expr(Column::DueAtUs, Expr::value(Some(lease_until)))
+        .col_expr(Column::RestsAt, Expr::value(None::<String>))
         .filter(Column::Id.eq(row.id))
         .filter(Column::Epoch.eq(row.epoch))
         .filter(Column::Records.eq(row.records))
@@ -99,7 +100,7 @@ pub async fn renew(
 /// The database's own.
 pub async fn open(db: &impl ConnectionTrait) -> Result<Vec<Open>, Error> {
     let mut counts: BTreeMap<(String, &str), (State, i64)> = BTreeMap::new();
-    for those in [Expr::cust(RESTING), Column::Owner.is_not_null()] {
+    for those in [Column::RestsAt.is_not_null(), Column::Owner.is_not_null()] {
         let rows: Vec<(String, State, i64)> = Entity::find()
             .select_only()
             .column(Column::Definition)
@@ -123,15 +124,7 @@ pub async fn open(db: &impl ConnectionTrait) -> Result<Vec<Open>, Error> {
     }
     let mut open = Vec::with_capacity(counts.len());
     for ((definition, _), (state, sagas)) in counts {
-        let oldest: Option<i64> = Entity::find()
-            .select_only()
-            .column(Column::CreatedAtUs)
-            .filter(Column::Definition.eq(&definition))
-            .filter(Column::State.eq(state))
-            .order_by_asc(Column::Id)
-            .into_tuple()
-            .one(db)
-            .await?;
+        let oldest = oldest(db, &definition, state).await?;
         // None: it ended in between.
         open.extend(oldest.map(|oldest| Open {
             definition,

@@ -7,6 +7,7 @@ pub mod entity;
 pub mod list;
 pub mod log;
 pub mod migrations;
+pub mod orchestrators;
 pub mod records;
 pub mod retention;
 pub mod sagas;

@@ -13,9 +13,6 @@ use super::entity::{
 };
 use crate::domain::Micros;
 
-/// In the words of the index `sagas_ended`.
-const ENDED: &str = "state IN ('completed', 'compensated')";
-
 /// Up to `limit` sagas that ended before a time, longest ago first: of those whose input and replies are forgotten, or of
 /// the others.
 ///
@@ -30,10 +27,9 @@ pub async fn ended(
     let query = Entity::find()
         .select_only()
         .column(Column::Id)
-        .filter(Expr::cust(ENDED))
         .filter(Column::Erased.eq(erased))
-        .filter(Column::UpdatedAtUs.lt(before))
-        .order_by_asc(Column::UpdatedAtUs);
+        .filter(Column::EndedAtUs.lt(before))
+        .order_by_asc(Column::EndedAtUs);
     Ok(query.limit(limit).into_tuple().all(db).await?)
 }
 

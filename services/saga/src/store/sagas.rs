@@ -16,7 +16,7 @@ use super::{
     chunks,
     entity::{
         record,
-        saga::{Column, Entity, Model, State as Row},
+        saga::{Column, Entity, MAX_RESTS_AT, Model, State as Row},
     },
     records::{self, Writing},
 };
@@ -121,6 +121,8 @@ impl Change {
         next: Next,
         now: Micros,
     ) -> Self {
+        let current_steps = current_steps(saga);
+        let rests = next.owner.is_none() && !saga.state().is_final();
         let added = i32::try_from(transitions.len()).unwrap_or(i32::MAX);
         let failure = saga.failure();
         let writing = Writing {
@@ -142,7 +144,8 @@ impl Change {
                 input: Vec::new(),
                 erased: false,
                 records: records.saturating_add(added),
-                current_steps: current_steps(saga),
+                rests_at: rests.then(|| current_steps.chars().take(MAX_RESTS_AT).collect()),
+                current_steps,
                 failure_step: failure.map(|failure| failure.step.to_string()),
                 failure_code: failure.map(|failure| failure.code.clone()),
                 failure_reason: failure.map(|failure| failure.reason.clone()),
@@ -151,6 +154,7 @@ impl Change {
                 request_id: None,
                 created_at_us: now,
                 updated_at_us: now,
+                ended_at_us: saga.state().is_final().then_some(now),
             },
             expected: None,
             records: records::of(writing, saga.definition(), transitions),
@@ -178,7 +182,7 @@ impl Change {
 /// taken, and of one that somebody else has claimed or changed since.
 ///
 /// # Errors
-/// The database's own.
+/// [`Error::Conflict`], and nothing is kept of any, where one of several was claimed or changed since; the database's own.
 pub async fn store(tx: &Tx, changes: &[Change]) -> Result<HashSet<Uuid>, Error> {
     let (new, known): (Vec<_>, Vec<_>) =
         changes.iter().partition(|change| change.expected.is_none());
@@ -200,14 +204,14 @@ pub async fn store(tx: &Tx, changes: &[Change]) -> Result<HashSet<Uuid>, Error> 
 async fn insert(tx: &Tx, changes: &[&Change], stored: &mut HashSet<Uuid>) -> Result<(), Error> {
     const COLUMNS: &str = "id, definition, version, key, state, epoch, owner, due_at_us, input, erased, records, \
                            current_steps, failure_step, failure_code, failure_reason, failure_message, traceparent, \
-                           request_id, created_at_us, updated_at_us";
+                           request_id, created_at_us, updated_at_us, rests_at, ended_at_us";
     let backend = tx.get_database_backend();
     let mut changes = changes.iter();
     for size in chunks::sizes(changes.len()) {
         // Not a caught error: PostgreSQL would give up the whole unit of work.
         let sql = format!(
             "INSERT INTO sagas ({COLUMNS}) VALUES {} ON CONFLICT (key, definition) DO NOTHING RETURNING id",
-            chunks::tuples(backend, size, 20)
+            chunks::tuples(backend, size, 22)
         );
         let values = changes.by_ref().take(size).flat_map(|change| {
             let row = change.row.clone();
@@ -232,6 +236,8 @@ async fn insert(tx: &Tx, changes: &[&Change], stored: &mut HashSet<Uuid>) -> Res
                 row.request_id.into(),
                 row.created_at_us.into(),
                 row.updated_at_us.into(),
+                row.rests_at.into(),
+                row.ended_at_us.into(),
             ]
         });
         run(tx, &sql, values, stored).await?;
@@ -241,22 +247,24 @@ async fn insert(tx: &Tx, changes: &[&Change], stored: &mut HashSet<Uuid>) -> Res
 
 async fn update(tx: &Tx, changes: &[&Change], stored: &mut HashSet<Uuid>) -> Result<(), Error> {
     const COLUMNS: &str = "id, epoch, records, new_epoch, new_records, state, owner, due_at_us, current_steps, \
-                           failure_step, failure_code, failure_reason, failure_message, updated_at_us";
+                           failure_step, failure_code, failure_reason, failure_message, updated_at_us, rests_at, \
+                           ended_at_us";
     let backend = tx.get_database_backend();
-    let mut changes = changes.iter();
+    let mut rest = changes;
     for size in chunks::sizes(changes.len()) {
+        let (these, others) = rest.split_at(size);
+        rest = others;
         let sql = format!(
             "WITH next ({COLUMNS}) AS (VALUES {}) \
              UPDATE sagas SET state = next.state, epoch = next.new_epoch, owner = next.owner, \
              due_at_us = next.due_at_us, records = next.new_records, current_steps = next.current_steps, \
              failure_step = next.failure_step, failure_code = next.failure_code, \
              failure_reason = next.failure_reason, failure_message = next.failure_message, \
-             updated_at_us = next.updated_at_us FROM next \
-             WHERE sagas.id = next.id AND sagas.epoch = next.epoch AND sagas.records = next.records \
-             RETURNING sagas.id",
-            chunks::tuples(backend, size, 14)
+             updated_at_us = next.updated_at_us, rests_at = next.rests_at, ended_at_us = next.ended_at_us FROM next \
+             WHERE sagas.id = next.id AND sagas.epoch = next.epoch AND sagas.records = next.records",
+            chunks::tuples(backend, size, 16)
         );
-        let values = changes.by_ref().take(size).flat_map(|change| {
+        let values = these.iter().flat_map(|change| {
             let row = change.row.clone();
             let (epoch, records) = change.expected.unwrap_or_default();
             [
@@ -274,9 +282,18 @@ async fn update(tx: &Tx, changes: &[&Change], stored: &mut HashSet<Uuid>) -> Res
                 row.failure_reason.into(),
                 row.failure_message.into(),
                 row.updated_at_us.into(),
+                row.rests_at.into(),
+                row.ended_at_us.into(),
             ]
         });
-        run(tx, &sql, values, stored).await?;
+        let statement = Statement::from_sql_and_values(backend, sql, values);
+        let updated = tx.execute_raw(statement).await?.rows_affected();
+        if updated == size as u64 {
+            stored.extend(these.iter().map(|change| change.row.id));
+        } else if size > 1 {
+            // Which of them lost its saga shows when each is stored by itself.
+            return Err(Error::Conflict);
+        }
     }
     Ok(())
 }

@@ -39,7 +39,10 @@ impl Saga {
                 reply,
                 ..
             } => {
-                self.run(*step, *item, *operation)?.progress = Progress::Done;
+                let run = self.run(*step, *item, *operation)?;
+                run.progress = Progress::Done;
+                // Whatever comes now is answered the same.
+                run.stray = false;
                 if *operation == Operation::Action {
                     self.done(*step, *item, reply.as_ref())?;
                 }

@@ -83,6 +83,9 @@ impl Run {
     /// The one who awaited the outcome is gone, and its epoch is over.
     pub(super) fn interrupt(&mut self, turned_back: bool) {
         self.stray = false;
+        if self.progress == Progress::Disputed {
+            self.progress = Progress::Due { at: 0 };
+        }
         if self.progress == Progress::Calling {
             self.doubtful = true;
             if turned_back {

@@ -6,7 +6,7 @@ use chassis::clock;
 use futures::StreamExt as _;
 use tokio::time::{Instant, sleep};
 
-use super::{Calls, Drive, Over, RENEWAL_SHARE};
+use super::{super::balance::MIN_STAY, Calls, Drive, Over, RENEWAL_SHARE};
 use crate::{
     domain::{Micros, transition::Transition},
     events,
@@ -97,12 +97,22 @@ impl Drive {
         while let Ok(Some(outcome)) = tokio::time::timeout_at(end, calls.next()).await {
             self.settle(outcome, &mut transitions);
         }
+        self.leave(&transitions).await
+    }
+
+    /// Another orchestrator is to have it: between two calls, and not one that is likely to end soon.
+    pub(super) fn is_too_many(&self) -> bool {
+        self.since.elapsed() >= MIN_STAY && self.engine.shared.places.take_excess()
+    }
+
+    /// Records what happened and gives the saga back.
+    pub(super) async fn leave(&mut self, transitions: &[Transition]) -> Over {
         let now = clock::now_us();
         let next = Next {
             owner: None,
             due_at: Some(now),
         };
-        match self.store(&transitions, next, now).await {
+        match self.store(transitions, next, now).await {
             Ok(()) | Err(Over) => Over,
         }
     }

@@ -1,5 +1,6 @@
 //! One file a table.
 
 pub mod definition;
+pub mod orchestrator;
 pub mod record;
 pub mod saga;

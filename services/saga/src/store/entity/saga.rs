@@ -23,6 +23,9 @@ pub enum State {
     Parked,
 }
 
+/// Longest text of `rests_at`: an index takes no text of any length.
+pub const MAX_RESTS_AT: usize = 200;
+
 /// A saga: what it is and who works on it. What happened to it stands in its log.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -55,6 +58,9 @@ pub struct Model {
     /// Names of the steps where it stands, with a comma before and after each.
     #[sea_orm(column_type = "Text")]
     pub current_steps: String,
+    /// The same, cut to [`MAX_RESTS_AT`] characters, where nobody works on it and it has not ended; else unset.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub rests_at: Option<String>,
     /// The step at fault; empty for the saga as a whole. Unset, as the next three, while all is well.
     pub failure_step: Option<String>,
     /// The gRPC status.
@@ -72,6 +78,8 @@ pub struct Model {
     pub created_at_us: i64,
     /// Microseconds since 1970.
     pub updated_at_us: i64,
+    /// When it completed or was compensated. Microseconds since 1970.
+    pub ended_at_us: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -6,6 +6,7 @@ mod m0001_sagas;
 mod m0002_fan_out;
 mod m0003_descriptors;
 mod m0004_questions;
+mod m0005_orchestrators;
 
 /// Every step, oldest first.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_fan_out::Migration),
             Box::new(m0003_descriptors::Migration),
             Box::new(m0004_questions::Migration),
+            Box::new(m0005_orchestrators::Migration),
         ]
     }
 }
