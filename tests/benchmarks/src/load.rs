@@ -8,7 +8,7 @@ use std::{
 use futures::future::join_all;
 
 /// Part of a run that goes before it without being measured.
-const WARM_UP_PART: u32 = 4;
+pub(crate) const WARM_UP_PART: u32 = 4;
 
 /// What one run measured.
 #[derive(Clone, Debug)]
@@ -48,20 +48,47 @@ pub(crate) async fn run<F>(at_a_time: usize, length: Duration, one: impl Fn() ->
 where
     F: Future<Output = bool>,
 {
-    let (began, one) = (Instant::now(), &one);
-    let lanes = (0..at_a_time).map(|_| async move {
-        let (mut ended, mut failures) = (Vec::new(), 0);
-        while began.elapsed() < length {
-            let start = Instant::now();
-            if one().await {
-                ended.push((began.elapsed(), start.elapsed()));
-            } else {
-                failures += 1;
-            }
-        }
-        (ended, failures)
+    let began = Instant::now();
+    let lanes = (0..at_a_time).map(|_| lane(began, length, &one));
+    summed_up(at_a_time, length, join_all(lanes).await)
+}
+
+/// As [`run`], each in a task of its own, as the calls of a server are: all threads of the runtime share them.
+pub(crate) async fn run_in_tasks<F, O>(at_a_time: usize, length: Duration, one: O) -> Load
+where
+    F: Future<Output = bool> + Send,
+    O: Fn() -> F + Clone + Send + Sync + 'static,
+{
+    let began = Instant::now();
+    let lanes = (0..at_a_time).map(|_| {
+        let one = one.clone();
+        tokio::spawn(async move { lane(began, length, &one).await })
     });
-    let lanes = join_all(lanes).await;
+    let lanes = join_all(lanes).await.into_iter();
+    let lanes = lanes.map(|lane| lane.expect("nobody panics")).collect();
+    summed_up(at_a_time, length, lanes)
+}
+
+/// What one lane did: when each ended well after the beginning, how long it took, and how many did not end well.
+type Lane = (Vec<(Duration, Duration)>, usize);
+
+async fn lane<F>(began: Instant, length: Duration, one: &impl Fn() -> F) -> Lane
+where
+    F: Future<Output = bool>,
+{
+    let (mut ended, mut failures) = (Vec::new(), 0);
+    while began.elapsed() < length {
+        let start = Instant::now();
+        if one().await {
+            ended.push((began.elapsed(), start.elapsed()));
+        } else {
+            failures += 1;
+        }
+    }
+    (ended, failures)
+}
+
+fn summed_up(at_a_time: usize, length: Duration, lanes: Vec<Lane>) -> Load {
     let failures = lanes.iter().map(|(_, failures)| failures).sum();
     let all: Vec<_> = lanes.into_iter().flat_map(|(ended, _)| ended).collect();
     let in_time = all.iter().filter(|(at, _)| *at <= length);

@@ -59,7 +59,12 @@ pub(super) async fn run(engine: Engine, history: u64, length: Duration) -> Flow 
     latencies.sort_unstable();
     let before = *pair.effects.borrow();
     let began = Instant::now();
-    let load = load::run(CALLERS, length, || async { pair.publish().await }).await;
+    let publisher = pair.publisher.clone();
+    let one = move || {
+        let db = publisher.clone();
+        async move { publish(&db).await }
+    };
+    let load = load::run_in_tasks(CALLERS, length, one).await;
     let events = load.ended as i64;
     let mut effects = pair.effects.clone();
     let drained = effects.wait_for(|done| *done >= before + events);
@@ -121,26 +126,12 @@ impl Pair {
         }
     }
 
-    async fn publish(&self) -> bool {
-        let account = any_account();
-        let event = StockAdjusted {
-            sku: format!("sku-{account}"),
-            on_hand: account,
-        };
-        let event = &event;
-        let done = self.publisher.write(|tx| async move {
-            enter(&tx, account, 1).await?;
-            outbox::append(&tx, event).await
-        });
-        done.await.is_ok()
-    }
-
     async fn one_at_a_time(&self) -> Vec<Duration> {
         let mut effects = self.effects.clone();
         let mut latencies = Vec::new();
         // The first ones find connections, streams and caches cold.
         for number in 1..=ALONE {
-            assert!(self.publish().await, "the database takes it");
+            assert!(publish(&self.publisher).await, "the database takes it");
             let committed = Instant::now();
             effects
                 .wait_for(|done| *done >= number)
@@ -152,6 +143,20 @@ impl Pair {
         }
         latencies
     }
+}
+
+/// One unit of work that makes an event.
+async fn publish(db: &Db) -> bool {
+    let account = any_account();
+    let event = &StockAdjusted {
+        sku: format!("sku-{account}"),
+        on_hand: account,
+    };
+    let done = db.write(|tx| async move {
+        enter(&tx, account, 1).await?;
+        outbox::append(&tx, event).await
+    });
+    done.await.is_ok()
 }
 
 impl Drop for Pair {

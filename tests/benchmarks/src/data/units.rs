@@ -9,7 +9,11 @@ use std::{
 use chassis::db::{Db, Error};
 
 use super::tables::{any_account, enter};
-use crate::{load, load::Load, machine};
+use crate::{
+    load,
+    load::{Load, WARM_UP_PART},
+    machine,
+};
 
 /// One run.
 pub(super) struct Units {
@@ -20,14 +24,18 @@ pub(super) struct Units {
 
 /// Lets this many callers do one unit after another.
 pub(super) async fn run(db: &Db, callers: usize, length: Duration) -> Units {
-    let one = || async {
-        let account = any_account();
-        let done = db.write(|tx| async move { enter(&tx, account, 1).await });
-        done.await.map_err(|error: Error| error).is_ok()
+    let db = db.clone();
+    let one = move || {
+        let db = db.clone();
+        async move {
+            let account = any_account();
+            let done = db.write(|tx| async move { enter(&tx, account, 1).await });
+            done.await.map_err(|error: Error| error).is_ok()
+        }
     };
-    load::warm_up(callers, length, one).await;
+    load::run_in_tasks(callers, length / WARM_UP_PART, one.clone()).await;
     let before = machine::cpu_s(process::id());
-    let load = load::run(callers, length, one).await;
+    let load = load::run_in_tasks(callers, length, one).await;
     let cpu_s = load.each(machine::cpu_s(process::id()) - before);
     Units { load, cpu_s }
 }
