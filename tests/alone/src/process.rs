@@ -188,7 +188,8 @@ impl Service {
     /// # Panics
     /// Where they do not come in time.
     pub async fn published<M: ReflectMessage + Default>(&self, count: usize) -> Vec<M> {
-        stream::published(&self.nats.url(), count).await
+        let service = self.program.rsplit('/').next().unwrap_or_default();
+        stream::published(&self.nats.url(), service, count).await
     }
 
     /// Waits until these events of their type are published, and no others are.
@@ -204,7 +205,15 @@ impl Service {
     /// # Panics
     /// Where the broker does not take it.
     pub async fn hears<M: ReflectMessage>(&self, event: &M) {
-        stream::publish(&self.nats.url(), event).await;
+        self.hears_from("", event).await;
+    }
+
+    /// Publishes an event as `service` would, of a kind that every service publishes.
+    ///
+    /// # Panics
+    /// Where the broker does not take it.
+    pub async fn hears_from<M: ReflectMessage>(&self, service: &str, event: &M) {
+        stream::publish(&self.nats.url(), service, event).await;
     }
 
     /// Ends the process at once (SIGKILL) and starts another one over the same data.

@@ -10,19 +10,25 @@ use uuid::Uuid;
 ///
 /// # Panics
 /// Where they do not come in time.
-pub(crate) async fn published<M: ReflectMessage + Default>(nats_url: &str, count: usize) -> Vec<M> {
+pub(crate) async fn published<M: ReflectMessage + Default>(
+    nats_url: &str,
+    service: &str,
+    count: usize,
+) -> Vec<M> {
     let descriptor = M::default().descriptor();
     let policy = policy::event(descriptor.full_name()).expect("an event of the contract");
+    let subject = &policy.subject_of(service);
+    let publisher = subject.split('.').next().unwrap_or_default();
     let client = async_nats::connect(nats_url)
         .await
         .expect("the broker runs");
     let jetstream = jetstream::new(client);
-    until(&format!("{count} x {}", policy.subject), || async {
+    until(&format!("{count} x {subject}"), || async {
         let stream = jetstream
-            .get_stream(policy.publisher().to_uppercase())
+            .get_stream(publisher.to_uppercase())
             .await
             .map_err(|error| error.to_string())?;
-        let found = messages(stream, &policy.subject).await?;
+        let found = messages(stream, subject).await?;
         if found.len() >= count {
             Ok(found)
         } else {
@@ -32,11 +38,11 @@ pub(crate) async fn published<M: ReflectMessage + Default>(nats_url: &str, count
     .await
 }
 
-/// Publishes an event with the headers of the mesh.
+/// Publishes an event of `service` with the headers of the mesh.
 ///
 /// # Panics
 /// Where the broker does not take it.
-pub(crate) async fn publish<M: ReflectMessage>(nats_url: &str, event: &M) {
+pub(crate) async fn publish<M: ReflectMessage>(nats_url: &str, service: &str, event: &M) {
     let descriptor = event.descriptor();
     let policy = policy::event(descriptor.full_name()).expect("an event of the contract");
     let aggregate = event
@@ -56,7 +62,11 @@ pub(crate) async fn publish<M: ReflectMessage>(nats_url: &str, event: &M) {
     until("the broker takes the event", || async {
         let payload = event.encode_to_vec().into();
         let ack = jetstream
-            .publish_with_headers(policy.subject.clone(), headers.clone(), payload)
+            .publish_with_headers(
+                policy.subject_of(service).into_owned(),
+                headers.clone(),
+                payload,
+            )
             .await;
         ack.map_err(|error| error.to_string())?
             .await
