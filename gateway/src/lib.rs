@@ -24,6 +24,8 @@ mod router;
 pub mod run;
 mod scratch;
 pub mod server;
+#[doc(hidden)]
+pub mod skin;
 mod socket;
 pub mod source;
 mod status;

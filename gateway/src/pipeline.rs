@@ -156,7 +156,7 @@ async fn steps<'r>(
 }
 
 /// Headers of every answer.
-fn finish(exchange: &Exchange<'_>, headers: &mut HeaderMap) {
+pub(crate) fn finish(exchange: &Exchange<'_>, headers: &mut HeaderMap) {
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),

@@ -8,16 +8,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use aws_lc_rs::{
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
-};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use chassis::auth::{AUDIENCE, KeySource, TOKEN_TYPE, Verifier};
-use contracts::caravan::identity::v1::JsonWebKey;
-use futures::{FutureExt as _, future::BoxFuture};
+use alone::Signer;
+use chassis::auth::Verifier;
 use gateway::policy::{Policies, Settings};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use support::{PATIENCE, World};
 use tokio::{
@@ -25,55 +18,6 @@ use tokio::{
     net::TcpStream,
 };
 use uuid::Uuid;
-
-/// Signs tokens with a key of its own.
-struct Signer(Vec<u8>);
-
-impl Signer {
-    fn new() -> Self {
-        let random = SystemRandom::new();
-        let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random);
-        Self(key.expect("a key").as_ref().to_vec())
-    }
-
-    fn user(&self, roles: &[&str]) -> String {
-        let now = jsonwebtoken::get_current_timestamp();
-        let claims = json!({
-            "iss": "caravan", "aud": AUDIENCE, "sub": Uuid::now_v7(), "kind": "user", "jti": Uuid::now_v7(),
-            "exp": now + 60, "nbf": now, "iat": now, "roles": roles,
-        });
-        let mut header = Header::new(Algorithm::ES256);
-        header.typ = Some(TOKEN_TYPE.to_owned());
-        header.kid = Some("k1".to_owned());
-        jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ec_der(&self.0)).expect("a token")
-    }
-
-    fn verifier(&self) -> Verifier {
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.0);
-        let pair = pair.expect("a key");
-        // An uncompressed point: 0x04, x, y.
-        let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
-        Verifier::new(
-            "caravan",
-            Keys(JsonWebKey {
-                kty: "EC".into(),
-                crv: "P-256".into(),
-                x: URL_SAFE_NO_PAD.encode(x),
-                y: URL_SAFE_NO_PAD.encode(y),
-                kid: "k1".into(),
-                ..Default::default()
-            }),
-        )
-    }
-}
-
-struct Keys(JsonWebKey);
-
-impl KeySource for Keys {
-    fn key_set(&self) -> BoxFuture<'_, Result<Vec<JsonWebKey>, tonic::Status>> {
-        async { Ok(vec![self.0.clone()]) }.boxed()
-    }
-}
 
 fn settings(yaml: &str) -> Settings {
     Settings::parse(Path::new("policies.yaml"), yaml).expect("settings")
@@ -85,7 +29,7 @@ async fn world(yaml: &str) -> World {
 
 async fn guarded(yaml: &str) -> (World, Signer) {
     let signer = Signer::new();
-    let policies = Policies::new(settings(yaml), Some(signer.verifier()));
+    let policies = Policies::new(settings(yaml), Some(Verifier::new("caravan", signer.clone())));
     (World::with(policies).await, signer)
 }
 
@@ -101,7 +45,7 @@ fn header<'r>(response: &'r reqwest::Response, name: &str) -> &'r str {
 #[tokio::test]
 async fn who_may_not_call_is_refused_before_the_service_hears_of_it() {
     let (world, signer) = guarded("").await;
-    let ada = signer.user(&["customer"]);
+    let ada = signer.user(Uuid::now_v7(), &["customer"]);
     let order = |token: Option<&str>| {
         let request = world.get("/v1/orders/7");
         send(match token {
@@ -118,7 +62,7 @@ async fn who_may_not_call_is_refused_before_the_service_hears_of_it() {
         (&json!("TOKEN_MISSING"), &json!("UNAUTHENTICATED"))
     );
 
-    for token in ["nonsense", &Signer::new().user(&["admin"])] {
+    for token in ["nonsense", &Signer::new().user(Uuid::now_v7(), &["admin"])] {
         let response = order(Some(token)).await;
         assert_eq!(response.status(), 401);
         assert_eq!(
@@ -150,7 +94,7 @@ routes:
 ";
     let (world, signer) = guarded(yaml).await;
     assert_eq!(send(world.get("/v1/products")).await.status(), 401);
-    let admin = signer.user(&["admin"]);
+    let admin = signer.user(Uuid::now_v7(), &["admin"]);
     assert_eq!(
         send(world.get("/v1/products").bearer_auth(&admin))
             .await
@@ -174,7 +118,7 @@ routes:
 #[tokio::test]
 async fn each_caller_has_a_rate() {
     let (world, signer) = guarded("routes: [{route: GET /v1/orders, rate: 2/h}]").await;
-    let (ada, bob) = (signer.user(&[]), signer.user(&[]));
+    let (ada, bob) = (signer.user(Uuid::now_v7(), &[]), signer.user(Uuid::now_v7(), &[]));
     let list = |token: &str| send(world.get("/v1/orders").bearer_auth(token));
     let first = list(&ada).await;
     assert_eq!(header(&first, "ratelimit-policy"), "\"route\";q=2;w=3600");
@@ -258,7 +202,7 @@ async fn a_change_forgets_what_was_kept() {
 async fn callers_do_not_see_each_others_answers() {
     let yaml = "routes: [{route: GET /v1/orders, cache: {ttl: 1m}}]";
     let (world, signer) = guarded(yaml).await;
-    let (ada, bob) = (signer.user(&[]), signer.user(&[]));
+    let (ada, bob) = (signer.user(Uuid::now_v7(), &[]), signer.user(Uuid::now_v7(), &[]));
     let list = |token: &str| send(world.get("/v1/orders").bearer_auth(token));
     for (token, calls) in [(&ada, 1), (&ada, 1), (&bob, 2), (&bob, 2), (&ada, 2)] {
         let response = list(token).await;

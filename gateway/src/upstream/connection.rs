@@ -21,6 +21,7 @@ use tokio::{
 use super::{
     call::{Outgoing, Reply},
     origin::Origin,
+    socket::Socket,
 };
 use crate::status::Status;
 
@@ -143,7 +144,7 @@ impl Connection {
             .max_frame_size(MAX_FRAME_BYTES)
             .max_header_list_size(MAX_HEADER_BYTES)
             .max_local_error_reset_streams(Some(MAX_LOCAL_ERROR_RESETS));
-        let handshake = timeout(CONNECT_TIMEOUT, builder.handshake(stream)).await;
+        let handshake = timeout(CONNECT_TIMEOUT, builder.handshake(Socket::new(stream))).await;
         let (sender, mut driver) = handshake
             .map_err(Failure::never_sent)?
             .map_err(Failure::never_sent)?;

@@ -16,6 +16,7 @@ mod messages;
 mod metrics;
 mod origin;
 mod resolve;
+mod socket;
 
 use std::sync::{
     Arc,

@@ -7,12 +7,14 @@ mod call;
 mod identity;
 mod neighbour;
 mod process;
+mod signer;
 mod stream;
 
 pub use call::{Bearer, Client, SagaCall, reason, violated_fields};
 pub use kit::{DatabaseUrl, Engine, database_url, wait};
 pub use neighbour::{Answer, Neighbour, NeighbourBuilder};
 pub use process::{Service, ServiceBuilder};
+pub use signer::Signer;
 
 /// Makes two tests of each named `async fn(Engine)`: one on SQLite and one on PostgreSQL.
 #[macro_export]

@@ -1,0 +1,106 @@
+//! What a service's outer skin costs: token, access by the contract, and the check of a message of about 1 KiB.
+//!
+//! `cargo bench -p chassis --bench skin`
+
+use alone::Signer;
+use chassis::{
+    Caller, Classify, Code,
+    auth::{Verifier, bearer, is_admitted},
+    rpc,
+};
+use contracts::{caravan::ordering::v1 as pb, policy};
+use criterion::{BatchSize, Criterion};
+use http::{HeaderMap, header::AUTHORIZATION};
+use prost::Message as _;
+use tonic::Request;
+use uuid::Uuid;
+
+const PLACE_ORDER: &str = "caravan.ordering.v1.PlaceOrderRequest";
+/// Makes a message of about 1 KiB.
+const LINES: i32 = 45;
+
+/// An order of many lines: each is a message with rules of its own, so this is a dear kind of 1 KiB.
+fn order() -> pb::PlaceOrderRequest {
+    let line = |number: i32| pb::PlaceOrderLine {
+        sku: format!("TEA-ASSAM-{number:06}"),
+        quantity: number,
+        ..Default::default()
+    };
+    pb::PlaceOrderRequest {
+        lines: (1..=LINES).map(line).collect(),
+        payment_method: "pm_card_visa".to_owned(),
+        ..Default::default()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("never")]
+struct Never;
+
+impl Classify for Never {
+    fn code(&self) -> Code {
+        Code::Internal
+    }
+
+    fn reason(&self) -> &'static str {
+        "NEVER"
+    }
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let signer = Signer::new();
+    let verifier = Verifier::new("caravan", signer.clone());
+    let (_, policy) = policy::method_of_request(PLACE_ORDER).expect("an rpc");
+    let access = policy.access.as_ref().expect("an access option");
+    let message = order();
+    let bytes = message.encoded_len();
+    assert!((900..1_200).contains(&bytes), "{bytes} bytes");
+
+    let headers = || {
+        let mut headers = HeaderMap::new();
+        let token = signer.user(Uuid::now_v7(), &["customer"]);
+        let value = format!("Bearer {token}").parse().expect("a header");
+        headers.insert(AUTHORIZATION, value);
+        headers
+    };
+    let admit = |headers: &HeaderMap| -> Caller {
+        let token = bearer(headers).expect("one token").expect("one token");
+        let caller = runtime.block_on(verifier.verify(token)).expect("good");
+        assert!(is_admitted(access, &caller));
+        caller
+    };
+    let call = |message: pb::PlaceOrderRequest, caller: Caller| {
+        let mut request = Request::new(message);
+        let key = "bench".parse().expect("metadata");
+        request.metadata_mut().insert("idempotency-key", key);
+        request.extensions_mut().insert(caller);
+        let answer = rpc::unary(request, |_, _| async { Ok::<_, Never>(()) });
+        runtime.block_on(answer).expect("it keeps all rules");
+    };
+    let known = headers();
+
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut group = criterion.benchmark_group("service");
+    group.bench_function("a known token and a message of 1 KiB", |bencher| {
+        let message = || message.clone();
+        bencher.iter_batched(
+            message,
+            |message| call(message, admit(&known)),
+            BatchSize::SmallInput,
+        );
+    });
+    group.bench_function("a message of 1 KiB", |bencher| {
+        let message = || message.clone();
+        let checked = |message| call(message, Caller::Anonymous);
+        bencher.iter_batched(message, checked, BatchSize::SmallInput);
+    });
+    group.bench_function("a new token", |bencher| {
+        bencher.iter_batched(headers, |headers| admit(&headers), BatchSize::SmallInput);
+    });
+    group.finish();
+    criterion.final_summary();
+}
