@@ -84,6 +84,19 @@ impl<'a> Cursor<'a> {
         self.expect(b'[', "an array")
     }
 
+    /// Consumes the key that is expected next where it stands there as `label`, `,"name":`, without white space: most JSON is
+    /// compact and follows the order of the contract. `first` as in [`Self::key`].
+    #[inline]
+    pub(crate) fn expected_key(&mut self, label: &str, first: &mut bool) -> bool {
+        let label = &label.as_bytes()[usize::from(*first)..];
+        let stands = self.text.as_bytes()[self.position..].starts_with(label);
+        if stands {
+            self.position += label.len();
+            *first = false;
+        }
+        stands
+    }
+
     /// The next key, or `None` after the object's end. `first` is true only at the first call.
     #[inline]
     pub(crate) fn key(&mut self, first: &mut bool) -> Result<Option<Cow<'a, str>>> {

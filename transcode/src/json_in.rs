@@ -145,17 +145,31 @@ impl<'r> Run<'r> {
         self.cursor.open_object()?;
         let mut first = true;
         let mut next = 0;
-        while let Some(key) = self.cursor.key(&mut first)? {
-            match message.field_after(next, &key) {
-                Some(index) => {
-                    next = index + 1;
-                    let field = message.field(index);
-                    self.member(message, index, base, bound, depth)
-                        .map_err(|error| error.in_field(&field.json_name))?;
+        loop {
+            let expected = message.fields.get(usize::from(next));
+            let expected = expected
+                .is_some_and(|field| self.cursor.expected_key(&field.label, &mut first))
+                .then_some(next);
+            let found = match expected {
+                Some(index) => index,
+                None => {
+                    let Some(key) = self.cursor.key(&mut first)? else {
+                        break;
+                    };
+                    match message.field_after(next, &key) {
+                        Some(index) => index,
+                        None if self.lenient || (any && key == "@type") => {
+                            self.cursor.skip(depth)?;
+                            continue;
+                        }
+                        None => return Err(InputError::new("is not known").in_field(&key)),
+                    }
                 }
-                None if self.lenient || (any && key == "@type") => self.cursor.skip(depth)?,
-                None => return Err(InputError::new("is not known").in_field(&key)),
-            }
+            };
+            next = found + 1;
+            let field = message.field(found);
+            self.member(message, found, base, bound, depth)
+                .map_err(|error| error.in_field(&field.json_name))?;
         }
         self.seen.truncate(base);
         Ok(())
