@@ -27,6 +27,8 @@ const MAX_LOCAL_ERROR_RESETS: usize = 1_024;
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// Longest wait for a ping's answer.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Headers that hyper takes where nobody says how many.
+const HYPERS_MAX_HEADERS: usize = 100;
 /// Wait after an accept that failed, e.g. for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -93,11 +95,14 @@ pub async fn serve(
 
 fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
+    // Where nobody says how many, hyper does not fill a table for them at each request.
+    if limits.headers != HYPERS_MAX_HEADERS {
+        builder.http1().max_headers(limits.headers);
+    }
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
-        .max_headers(limits.headers)
         .max_buf_size(limits.header_bytes);
     builder
         .http2()
