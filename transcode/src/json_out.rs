@@ -81,7 +81,7 @@ impl Printer {
         self.nested(schema, id, wire, out, 0)
     }
 
-    /// Appends the JSON of one field: its value, or what its absence means, which is `null` for a message.
+    /// Appends the JSON of one field: its value, or what its absence means, which is `null` where it has presence.
     pub(crate) fn field(
         &mut self,
         schema: &Schema,
@@ -98,7 +98,7 @@ impl Printer {
         let slot = self.slots[usize::from(index)];
         if slot.count > 0 {
             self.value(schema, field, slot, wire, out, 0)
-        } else if matches!(field.kind, Kind::Message(_)) && field.shape == Shape::Explicit {
+        } else if field.shape == Shape::Explicit {
             out.extend_from_slice(b"null");
             Ok(())
         } else {
