@@ -1,11 +1,11 @@
-//! Forgets sessions, mails and challenges that are over, and old audit entries, now and then.
+//! Looks after signing keys, and forgets now and then what is over: sessions, mails, challenges, revoked tokens, old audit entries.
 
 use std::time::Duration;
 
 use chassis::{clock, db::Db};
 use tokio_util::sync::CancellationToken;
 
-use crate::{error::Error, store};
+use crate::{error::Error, store, tokens::Tokens};
 
 /// Time between two looks for what is over.
 const PURGE_INTERVAL: Duration = Duration::from_secs(10 * 60);
@@ -16,15 +16,19 @@ const MAX_PURGED_ROWS: u64 = 1_000;
 ///
 /// # Errors
 /// None: what fails is tried again the next time.
-pub async fn run(db: Db, drain: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(db: Db, tokens: Tokens, drain: CancellationToken) -> anyhow::Result<()> {
+    tokio::join!(tokens.keep(&db, &drain), forget(&db, &drain));
+    Ok(())
+}
+
+async fn forget(db: &Db, drain: &CancellationToken) {
     let mut looks = tokio::time::interval(PURGE_INTERVAL);
     while drain.run_until_cancelled(looks.tick()).await.is_some() {
-        if let Err(error) = purge(&db, &drain).await {
+        if let Err(error) = purge(db, drain).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "what is over was not forgotten");
         }
     }
-    Ok(())
 }
 
 async fn purge(db: &Db, drain: &CancellationToken) -> Result<(), Error> {
@@ -37,10 +41,12 @@ async fn purge(db: &Db, drain: &CancellationToken) -> Result<(), Error> {
                 let audit = store::audit::purge(&tx, now, MAX_PURGED_ROWS).await?;
                 let challenges = store::challenges::purge(&tx, now, MAX_PURGED_ROWS).await?;
                 let revoked = store::revoked_tokens::purge(&tx, now, MAX_PURGED_ROWS).await?;
-                Ok::<_, Error>([sessions, mails, audit, challenges, revoked]
-                    .into_iter()
-                    .max()
-                    .unwrap_or(0))
+                Ok::<_, Error>(
+                    [sessions, mails, audit, challenges, revoked]
+                        .into_iter()
+                        .max()
+                        .unwrap_or(0),
+                )
             })
             .await?;
         if purged < MAX_PURGED_ROWS {

@@ -1,6 +1,6 @@
 //! The identity service's process.
 
-use std::{process::ExitCode, sync::Arc};
+use std::process::ExitCode;
 
 use contracts::caravan::identity::v1::{
     audit_service_server::AuditServiceServer, client_service_server::ClientServiceServer,
@@ -22,34 +22,25 @@ fn main() -> ExitCode {
     chassis::run("identity", |config: Config, kit| async move {
         let db = kit.database::<Migrator>().await?;
         let tokens = Tokens::open(&db, config.token_rules()?).await?;
-        let services = Arc::new(config.service_clients()?);
         let rpc = Rpc::new(
             db.clone(),
             tokens.clone(),
-            services.clone(),
+            config.service_clients()?,
             (config.hashes_at_once, config.seal()?),
         );
         bootstrap::admin(&rpc, &config).await?;
-        let public_url = config.public_url();
-        let oauth = OAuth::new(
-            db.clone(),
-            tokens.clone(),
-            services.clone(),
-            public_url.as_deref(),
-        );
-        let keys = Keys::new(db.clone(), tokens.clone());
-        let clients = Clients::new(db.clone(), services);
-        let (kept, keys_of) = (tokens.clone(), db.clone());
+        let oauth = OAuth::new(&rpc, config.public_url().as_deref());
         kit.grpc(IdentityServiceServer::new(rpc.clone()))
             .grpc(SecondFactorServiceServer::new(rpc.clone()))
-            .grpc(AuditServiceServer::new(rpc))
-            .consume_all(on_action_recorded::consumers(&db))
+            .grpc(AuditServiceServer::new(rpc.clone()))
             .grpc(OAuthServiceServer::new(oauth))
-            .grpc(ClientServiceServer::new(clients))
-            .grpc(SigningKeyServiceServer::new(keys))
-            .task("signing keys", move |drain| kept.keep(keys_of, drain))
-            .keys(tokens) // Its own; everybody else asks for them by GetKeySet.
-            .task("housekeeping", move |drain| housekeeping::run(db, drain))
+            .grpc(ClientServiceServer::new(Clients::new(&rpc)))
+            .grpc(SigningKeyServiceServer::new(Keys::new(&rpc)))
+            .consume_all(on_action_recorded::consumers(&db))
+            .keys(tokens.clone()) // Its own; everybody else asks for them by GetKeySet.
+            .task("housekeeping", move |drain| {
+                housekeeping::run(db, tokens, drain)
+            })
             .serve() // Drains on SIGTERM.
             .await
     })

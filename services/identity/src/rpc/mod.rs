@@ -69,14 +69,14 @@ impl Rpc {
     pub fn new(
         db: Db,
         tokens: Tokens,
-        service_clients: Arc<ServiceClients>,
+        service_clients: ServiceClients,
         (hashes_at_once, seal): (u16, Seal),
     ) -> Self {
         Self {
             db,
             passwords: Passwords::new(hashes_at_once),
             tokens,
-            service_clients,
+            service_clients: Arc::new(service_clients),
             seal,
             throttle: Arc::default(),
         }

@@ -134,19 +134,15 @@ impl Tokens {
     }
 
     /// Takes up keys that other replicas made, makes a new one when it is time, and removes those that count no more, until
-    /// `drain`.
-    ///
-    /// # Errors
-    /// None: what fails is tried again.
-    pub async fn keep(self, db: Db, drain: CancellationToken) -> anyhow::Result<()> {
+    /// `drain`. What fails is tried again.
+    pub async fn keep(&self, db: &Db, drain: &CancellationToken) {
         let mut looks = tokio::time::interval(LOOKS_EVERY);
         while drain.run_until_cancelled(looks.tick()).await.is_some() {
-            if let Err(error) = self.tend(&db).await {
+            if let Err(error) = self.tend(db).await {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "signing keys were not looked after");
             }
         }
-        Ok(())
     }
 
     async fn tend(&self, db: &Db) -> Result<(), TokenError> {

@@ -9,6 +9,7 @@ use contracts::caravan::identity::v1::{self as pb, client_service_server::Client
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status, async_trait};
 
+use super::Rpc;
 use crate::{
     domain::client::{Client, INTROSPECT, MESH, REVOKE, SecretHash},
     service_clients::ServiceClients,
@@ -32,9 +33,12 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// The rpcs over this database.
-    pub fn new(db: Db, services: Arc<ServiceClients>) -> Self {
-        Self { db, services }
+    /// The rpcs beside those of accounts.
+    pub fn new(rpc: &Rpc) -> Self {
+        Self {
+            db: rpc.db.clone(),
+            services: rpc.service_clients.clone(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use chassis::db::Db;
 use contracts::caravan::identity::v1::{self as pb, signing_key_service_server::SigningKeyService};
 use tonic::{Request, Response, Status, async_trait};
 
+use super::Rpc;
 use crate::tokens::Tokens;
 
 mod list;
@@ -17,9 +18,12 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The rpcs over the keys of these tokens.
-    pub fn new(db: Db, tokens: Tokens) -> Self {
-        Self { db, tokens }
+    /// The rpcs beside those of accounts.
+    pub fn new(rpc: &Rpc) -> Self {
+        Self {
+            db: rpc.db.clone(),
+            tokens: rpc.tokens.clone(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use chassis::db::Db;
 use contracts::caravan::identity::v1::{self as pb, o_auth_service_server::OAuthService};
 use tonic::{Request, Response, Status, async_trait};
 
+use super::Rpc;
 use crate::{service_clients::ServiceClients, tokens::Tokens};
 
 mod asker;
@@ -31,17 +32,12 @@ pub struct OAuth {
 }
 
 impl OAuth {
-    /// The rpcs over this database. `public_url` is where clients reach the gateway.
-    pub fn new(
-        db: Db,
-        tokens: Tokens,
-        services: Arc<ServiceClients>,
-        public_url: Option<&str>,
-    ) -> Self {
+    /// The rpcs beside those of accounts. `public_url` is where clients reach the gateway.
+    pub fn new(rpc: &Rpc, public_url: Option<&str>) -> Self {
         Self {
-            db,
-            tokens,
-            services,
+            db: rpc.db.clone(),
+            tokens: rpc.tokens.clone(),
+            services: rpc.service_clients.clone(),
             public_url: public_url.map(|url| url.trim_end_matches('/').into()),
         }
     }
