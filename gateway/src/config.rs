@@ -182,3 +182,31 @@ impl Config {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_option_is_in_the_table_of_the_manual() {
+        let manual = include_str!("../../docs/gateway.md");
+        let table: Vec<_> = manual
+            .lines()
+            .filter(|line| line.starts_with("| `--"))
+            .collect();
+        for argument in Config::command().get_arguments() {
+            let Some(long) = argument.get_long() else {
+                continue;
+            };
+            let variable = argument.get_env().expect("each can be set by a variable");
+            let variable = variable.to_str().expect("ASCII");
+            let is_there = table.iter().any(|line| {
+                let has = |word: &str| line.contains(&format!("`{word}"));
+                has(&format!("--{long}")) && has(variable)
+            });
+            assert!(is_there, "--{long} ({variable}) is not in docs/gateway.md");
+        }
+    }
+}

@@ -81,11 +81,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let admin_listener = bind(config.admin_addr).await?;
     let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
     if config.listen_addr.port() == 0 {
-        // Before any log line: whoever asked for a free port reads this first.
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let mut stdout = std::io::stdout();
-        writeln!(stdout, "listening {scheme}://{address}")?;
-        stdout.flush()?;
+        tell(address, tls.is_some())?;
     }
     let telemetry = telemetry::init("gateway", &config.telemetry)?;
     let drain = CancellationToken::new();
@@ -100,21 +96,14 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let sources = config.sources(upstream_tls.clone())?;
     let verifier = verifier(&config, &directory)?;
     let policies = Arc::new(Policies::new(settings, verifier.clone()));
-    if let Some(verifier) = verifier {
-        let drain = drain.clone();
-        tokio::spawn(async move { verifier.keep_fresh(drain).await });
-    }
-    if let Some(tls) = tls.clone() {
-        let drain = drain.clone();
-        tokio::spawn(async move { tls.keep_fresh(drain).await });
-    }
-    if let Some(tls) = upstream_tls {
-        let drain = drain.clone();
-        tokio::spawn(async move { tls.keep_fresh(drain).await });
-    }
-    let (resolved, interval) = (directory.clone(), config.resolve_interval);
-    let stop = drain.clone();
-    tokio::spawn(async move { resolved.keep_resolved(interval, stop).await });
+    let background = Background {
+        verifier,
+        tls: tls.clone(),
+        upstream_tls,
+        directory: directory.clone(),
+        resolve_interval: config.resolve_interval,
+    };
+    background.start(&drain);
     let (gateway, served) = contract(&config, sources, directory, policies, &drain).await?;
 
     let report = Readiness::new()
@@ -145,6 +134,44 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Says on stdout where the gateway listens, before any log line: whoever asked for a free port reads this first.
+fn tell(address: SocketAddr, is_secure: bool) -> anyhow::Result<()> {
+    let scheme = if is_secure { "https" } else { "http" };
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "listening {scheme}://{address}")?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// What goes on beside requests, until the drain: keys, certificates and addresses are kept fresh.
+struct Background {
+    verifier: Option<Verifier>,
+    tls: Option<Arc<Tls>>,
+    upstream_tls: Option<Arc<chassis::tls::Client>>,
+    directory: Arc<Directory>,
+    resolve_interval: Duration,
+}
+
+impl Background {
+    fn start(self, drain: &CancellationToken) {
+        if let Some(verifier) = self.verifier {
+            let drain = drain.clone();
+            tokio::spawn(async move { verifier.keep_fresh(drain).await });
+        }
+        if let Some(tls) = self.tls {
+            let drain = drain.clone();
+            tokio::spawn(async move { tls.keep_fresh(drain).await });
+        }
+        if let Some(tls) = self.upstream_tls {
+            let drain = drain.clone();
+            tokio::spawn(async move { tls.keep_fresh(drain).await });
+        }
+        let (directory, interval) = (self.directory, self.resolve_interval);
+        let drain = drain.clone();
+        tokio::spawn(async move { directory.keep_resolved(interval, drain).await });
+    }
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

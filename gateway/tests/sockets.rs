@@ -4,18 +4,23 @@ mod chat;
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use bytes::Bytes;
 use chat::{PATIENCE, World, until};
 use futures::{SinkExt as _, StreamExt as _};
 use gateway::policy::{Limits, Settings};
+use http::Request;
+use http_body_util::Empty;
+use hyper::{client::conn::http2, ext::Protocol};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{
         Error, Message,
         client::IntoClientRequest as _,
         http::{HeaderValue, Response},
-        protocol::frame::coding::CloseCode,
+        protocol::{Role, frame::coding::CloseCode},
     },
 };
 
@@ -304,6 +309,50 @@ async fn plain_requests_are_told_to_upgrade_and_bad_handshakes_are_refused() {
     };
     assert_eq!(handshake("8").await.expect("an answer").status(), 400);
     assert_eq!(handshake("13").await.expect("an answer").status(), 400);
+}
+
+#[tokio::test]
+async fn a_stream_of_http_2_may_become_a_socket() {
+    let world = World::start().await;
+    let stream = TcpStream::connect(world.address)
+        .await
+        .expect("a connection");
+    let builder = http2::Builder::new(TokioExecutor::new());
+    let (mut sender, connection) = builder
+        .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
+        .await
+        .expect("HTTP/2");
+    tokio::spawn(connection);
+    let connect = |path: &str| {
+        let uri = format!("http://{}{path}", world.address);
+        let request = Request::connect(uri).header("sec-websocket-version", "13");
+        let mut request = request.body(Empty::new()).expect("a request");
+        let protocol = Protocol::from_static("websocket");
+        request.extensions_mut().insert(protocol);
+        request
+    };
+    let answer = sender.send_request(connect("/v1/rooms/tea:talk")).await;
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let upgraded = hyper::upgrade::on(answer).await.expect("a socket");
+    let upgraded = TokioIo::new(upgraded);
+    let mut socket = WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await;
+    for word in ["hello", "again"] {
+        let text = json!({"text": word}).to_string();
+        socket.send(Message::text(text)).await.expect("sent");
+        let heard = timeout(PATIENCE, socket.next()).await.expect("in time");
+        let heard = heard.expect("a frame").expect("well-formed");
+        let heard: Value = serde_json::from_str(heard.to_text().expect("text")).expect("JSON");
+        assert_eq!(heard["text"], word);
+    }
+    // The connection still takes other requests.
+    let answer = sender.send_request(connect("/v1/nothing")).await;
+    assert_eq!(answer.expect("an answer").status(), 404);
+    drop(socket);
+    until("the call is cancelled", || {
+        world.running.load(Ordering::SeqCst) == 0
+    })
+    .await;
 }
 
 #[tokio::test]

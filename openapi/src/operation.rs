@@ -99,7 +99,11 @@ fn describe(comment: &str, method: &MethodDescriptor, access: Option<&Access>) -
         });
     }
     if method.is_client_streaming() {
-        parts.push("A stream of messages: open it as a WebSocket.".to_owned());
+        let how = match method.is_server_streaming() {
+            true => "A stream of messages both ways: open it as a WebSocket.",
+            false => "A stream of messages: send it as the body, or open it as a WebSocket.",
+        };
+        parts.push(how.to_owned());
     }
     parts.retain(|part| !part.is_empty());
     parts.join("\n\n")
@@ -145,7 +149,7 @@ fn request_body(
     if binding.takes_raw_body() {
         return Some(json!({"content": {"*/*": {"schema": {}}}}));
     }
-    if method.is_client_streaming() {
+    if method.is_client_streaming() && method.is_server_streaming() {
         return None; // Messages come as frames of the WebSocket.
     }
     let input = method.input();
@@ -168,6 +172,10 @@ fn request_body(
             (Rules::of(&field).required, schemas.field(&field))
         }
     };
+    if method.is_client_streaming() {
+        let lines = json!({"schema": {"description": "A line a message."}, "x-itemSchema": schema});
+        return Some(json!({"content": {"application/x-ndjson": lines}}));
+    }
     Some(json!({"required": required, "content": {JSON: {"schema": schema}}}))
 }
 

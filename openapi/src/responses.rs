@@ -57,7 +57,9 @@ pub(super) fn responses(
         let description = "The WebSocket is open: each text frame is a message as JSON, both ways; \
             an empty frame ends the client's side.";
         responses.insert("101".to_owned(), json!({"description": description}));
-    } else {
+    }
+    // A stream that is answered by one message may come as an ordinary body.
+    if !(method.is_client_streaming() && method.is_server_streaming()) {
         let success = success(rest, binding, method, policy, schemas);
         responses.insert(status.to_string(), success);
     }

@@ -11,7 +11,7 @@ use contracts::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use sha2::{Digest as _, Sha256};
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     Rules,
@@ -212,76 +212,115 @@ pub(super) async fn answer(
     fetch: impl Future<Output = Result<Answer, Problem>>,
 ) -> Result<Answer, Problem> {
     let request = &exchange.head.headers;
-    let says = |word: &str| {
-        let controls = request.get_all(header::CACHE_CONTROL).iter();
-        let mut controls = controls.filter_map(|value| value.to_str().ok());
-        controls.any(|control| {
-            control
-                .split(',')
-                .any(|said| said.trim().eq_ignore_ascii_case(word))
-        })
-    };
-    if says("no-store") {
+    if says(request, "no-store") {
         metrics::cached("bypass");
         return fetch.await;
     }
-    let refresh = says("no-cache");
-    let resource = resource(exchange.head.uri.path());
-    let key = rule.key(rules, exchange);
+    let refresh = says(request, "no-cache");
+    let question = Question {
+        store,
+        rule,
+        request,
+        resource: resource(exchange.head.uri.path()),
+        key: rule.key(rules, exchange),
+    };
     loop {
-        let (sender, stale) = match store.find(resource, &key, refresh) {
+        let (sender, stale) = match store.find(question.resource, &question.key, refresh) {
             Lookup::Fresh(kept) => {
                 metrics::cached("hit");
                 return Ok(rule.answer(&kept, "gateway; hit", request));
             }
             Lookup::Ask(sender, stale) => (sender, stale),
-            Lookup::Wait(mut flight) => {
-                let longest = Times::of(request, None).map_or(MAX_WAIT, |times| times.deadline);
-                let landed = flight.wait_for(|outcome| *outcome != Outcome::Running);
-                let outcome = match timeout(longest, landed).await {
-                    Err(_) => return Err(Problem::of_status(&Status::deadline_exceeded())),
-                    // The one who asked went away.
-                    Ok(Err(_)) => continue,
-                    Ok(Ok(outcome)) => *outcome,
-                };
-                match store.kept(resource, &key) {
-                    Some(kept) if outcome == Outcome::Stored => {
-                        metrics::cached("coalesced");
-                        return Ok(rule.answer(&kept, "gateway; hit; collapsed", request));
-                    }
-                    stale => (None, stale),
-                }
-            }
+            Lookup::Wait(flight) => match question.wait(flight).await? {
+                Waited::Answered(answer) => return Ok(*answer),
+                Waited::Alone(stale) => (None, stale),
+                Waited::Left => continue,
+            },
         };
+        return question.ask(sender, stale, fetch).await;
+    }
+}
+
+/// Whether a request's Cache-Control has this word.
+fn says(request: &HeaderMap, word: &str) -> bool {
+    let controls = request.get_all(header::CACHE_CONTROL).iter();
+    let mut controls = controls.filter_map(|value| value.to_str().ok());
+    controls.any(|control| {
+        let mut said = control.split(',');
+        said.any(|said| said.trim().eq_ignore_ascii_case(word))
+    })
+}
+
+/// What is asked, and where its answer is kept.
+struct Question<'q> {
+    store: &'q Store,
+    rule: &'q CacheRule,
+    request: &'q HeaderMap,
+    resource: &'q str,
+    key: Vec<u8>,
+}
+
+/// What came of waiting for somebody else's answer.
+enum Waited {
+    Answered(Box<Answer>),
+    /// It failed or may not be kept: each asks for itself; with what is kept for the case that it fails.
+    Alone(Option<Arc<Kept>>),
+    /// The one who asked went away.
+    Left,
+}
+
+impl Question<'_> {
+    async fn wait(&self, mut flight: watch::Receiver<Outcome>) -> Result<Waited, Problem> {
+        let longest = Times::of(self.request, None).map_or(MAX_WAIT, |times| times.deadline);
+        let landed = flight.wait_for(|outcome| *outcome != Outcome::Running);
+        let outcome = match timeout(longest, landed).await {
+            Err(_) => return Err(Problem::of_status(&Status::deadline_exceeded())),
+            Ok(Err(_)) => return Ok(Waited::Left),
+            Ok(Ok(outcome)) => *outcome,
+        };
+        Ok(match self.store.kept(self.resource, &self.key) {
+            Some(kept) if outcome == Outcome::Stored => {
+                metrics::cached("coalesced");
+                let how = "gateway; hit; collapsed";
+                Waited::Answered(Box::new(self.rule.answer(&kept, how, self.request)))
+            }
+            stale => Waited::Alone(stale),
+        })
+    }
+
+    /// Asks, for all who wait where there is a `sender`.
+    async fn ask(
+        &self,
+        sender: Option<watch::Sender<Outcome>>,
+        stale: Option<Arc<Kept>>,
+        fetch: impl Future<Output = Result<Answer, Problem>>,
+    ) -> Result<Answer, Problem> {
         let asked_at = Instant::now();
         let outcome = fetch.await;
-        let kept = outcome
-            .as_ref()
-            .ok()
-            .and_then(|answer| rule.kept(asked_at, answer));
+        let kept = outcome.as_ref().ok();
+        let kept = kept.and_then(|answer| self.rule.kept(asked_at, answer));
         if let Some(kept) = &kept {
-            store.keep(resource, &key, kept.clone());
+            self.store.keep(self.resource, &self.key, kept.clone());
         }
         if let Some(sender) = sender {
-            store.landed(resource, &key);
+            self.store.landed(self.resource, &self.key);
             sender.send_replace(match kept {
                 Some(_) => Outcome::Stored,
                 None => Outcome::NotKept,
             });
         }
-        let (how, answer) = match (outcome, kept, stale) {
-            (Ok(_), Some(kept), _) => {
-                let answer = rule.answer(&kept, "gateway; fwd=miss; stored", request);
-                ("miss", Ok(answer))
-            }
+        let (counted, answer) = match (outcome, kept, stale) {
+            (Ok(_), Some(kept), _) => ("miss", (kept, "gateway; fwd=miss; stored")),
             (Err(problem), _, Some(stale)) if is_fault(problem.status()) => {
-                let answer = rule.answer(&stale, "gateway; hit; fwd=stale", request);
-                ("stale", Ok(answer))
+                ("stale", (stale, "gateway; hit; fwd=stale"))
             }
-            (outcome, _, _) => ("miss", outcome),
+            (outcome, _, _) => {
+                metrics::cached("miss");
+                return outcome;
+            }
         };
-        metrics::cached(how);
-        return answer;
+        metrics::cached(counted);
+        Ok(self.rule.answer(&answer.0, answer.1, self.request))
     }
 }
 

@@ -13,7 +13,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request::Parts,
 };
-use hyper::upgrade::OnUpgrade;
+use hyper::{ext::Protocol, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::{
     WebSocketStream,
@@ -41,15 +41,29 @@ const BEARER: &str = "bearer.";
 const BUFFER_BYTES: usize = 8 * 1024;
 /// Bytes that a client's key has.
 const KEY_BYTES: usize = 16;
-/// Verbs under which a route may be meant: a handshake is always a GET.
+/// Verbs under which a route may be meant: a handshake is always a GET, or a CONNECT.
 const VERBS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
-/// Whether a request asks for a WebSocket.
-fn is_handshake(head: &Parts) -> bool {
-    head.method == Method::GET
+/// How a request asks for a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Handshake {
+    /// The connection becomes one (RFC 6455).
+    Upgrade,
+    /// One stream of an HTTP/2 connection does (RFC 8441).
+    Connect,
+}
+
+fn handshake(head: &Parts) -> Option<Handshake> {
+    let is_upgrade = head.method == Method::GET
         && head.version == Version::HTTP_11
         && names(&head.headers, &header::UPGRADE, "websocket")
-        && names(&head.headers, &header::CONNECTION, "upgrade")
+        && names(&head.headers, &header::CONNECTION, "upgrade");
+    if is_upgrade {
+        return Some(Handshake::Upgrade);
+    }
+    let protocol = head.extensions.get::<Protocol>().map(Protocol::as_str);
+    let is_connect = head.method == Method::CONNECT && protocol == Some("websocket");
+    is_connect.then_some(Handshake::Connect)
 }
 
 /// Whether a header's list has this word.
@@ -66,9 +80,7 @@ fn list<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &
 /// The route of a stream that is asked for by WebSocket. `None` for everything else, which is answered as if nothing had
 /// been said about an upgrade.
 pub(crate) fn find<'a, 'p>(api: &'a Api, head: &'p Parts) -> Option<Found<'a, 'p>> {
-    if !is_handshake(head) {
-        return None;
-    }
+    handshake(head)?;
     let found = VERBS
         .iter()
         .filter_map(|verb| api.rest().find(verb, head.uri.path()).ok());
@@ -113,7 +125,9 @@ pub(crate) fn answer(
             detail,
         ));
     }
-    let accept = accepted(&headers)?;
+    let handshake = handshake(exchange.head);
+    let handshake = handshake.ok_or_else(|| malformed("this is no handshake"))?;
+    let accept = accepted(&headers, handshake)?;
     let upgrade = exchange.head.extensions.get::<OnUpgrade>().cloned();
     let upgrade = upgrade.ok_or_else(|| malformed("this connection cannot be upgraded"))?;
     let is_offered = names(&headers, &header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
@@ -133,13 +147,16 @@ pub(crate) fn answer(
         }
     });
     let mut answer = Answer::new(Body::default());
-    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let answered = answer.headers_mut();
-    answered.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    answered.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    answered.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    // Over HTTP/2 the answer is a plain success.
+    if let Some(accept) = accept {
+        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let answered = answer.headers_mut();
+        answered.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        answered.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        answered.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
     if is_offered {
-        answered.insert(
+        answer.headers_mut().insert(
             header::SEC_WEBSOCKET_PROTOCOL,
             HeaderValue::from_static(SUBPROTOCOL),
         );
@@ -147,10 +164,14 @@ pub(crate) fn answer(
     Ok(answer)
 }
 
-fn accepted(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
+/// The Sec-WebSocket-Accept of the answer, where there is to be one.
+fn accepted(headers: &HeaderMap, handshake: Handshake) -> Result<Option<HeaderValue>, Problem> {
     let version = headers.get(header::SEC_WEBSOCKET_VERSION);
     if version.is_none_or(|version| version != "13") {
         return Err(malformed("Sec-WebSocket-Version must be 13"));
+    }
+    if handshake == Handshake::Connect {
+        return Ok(None); // HTTP/2 knows by itself that the answer is to this request.
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| {
         let decoded = STANDARD.decode(key);
@@ -158,6 +179,7 @@ fn accepted(headers: &HeaderMap) -> Result<HeaderValue, Problem> {
     });
     let key = key.ok_or_else(|| malformed("Sec-WebSocket-Key must be 16 bytes in base64"))?;
     HeaderValue::try_from(derive_accept_key(key.as_bytes()))
+        .map(Some)
         .map_err(|_| malformed("Sec-WebSocket-Key must be 16 bytes in base64"))
 }
 
