@@ -110,9 +110,7 @@ fn is_remembered(rule: &Audit, call: &Call) -> bool {
 
 /// What the call under way has to record still.
 pub(crate) fn pending() -> Option<Arc<Intent>> {
-    context::current()?
-        .audit
-        .filter(|intent| !intent.recorded.load(Relaxed))
+    context::audit().filter(|intent| !intent.recorded.load(Relaxed))
 }
 
 /// Says to what the call under way does something, where its request does not: e.g. the id of what it makes.

@@ -51,6 +51,11 @@ pub fn current() -> Option<Context> {
     CONTEXT.try_with(Clone::clone).ok()
 }
 
+/// What the audit is to remember of the running task's call.
+pub(crate) fn audit() -> Option<Arc<audit::Intent>> {
+    CONTEXT.try_with(|context| context.audit.clone()).ok()?
+}
+
 /// Runs a future within a context.
 pub fn scope<F: Future>(context: Context, future: F) -> impl Future<Output = F::Output> {
     CONTEXT.scope(context, future)

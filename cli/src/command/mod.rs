@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub mod audit;
 pub mod client;
 pub mod detach;
 pub mod down;
@@ -56,6 +57,8 @@ enum Command {
     Client(client::Args),
     /// Lists and rotates the keys that access tokens are signed with.
     Keys(keys::Args),
+    /// Shows who did what to whom, in every service.
+    Audit(audit::Args),
     /// Shows what became of events, and repairs what went wrong.
     Events(events::Args),
 }
@@ -79,6 +82,7 @@ impl Cli {
             Command::Token(args) => token::run(&args, &self.home).await,
             Command::Client(args) => client::run(&args, &self.home).await,
             Command::Keys(args) => keys::run(&args, &self.home).await,
+            Command::Audit(args) => audit::run(&args, &self.home).await,
             Command::Events(args) => events::run(&args, &self.home).await,
         }
     }

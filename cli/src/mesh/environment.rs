@@ -15,7 +15,7 @@ pub const MESH_MARK: &str = "CARAVAN_MESH";
 pub const PROCESS_MARK: &str = "CARAVAN_PROCESS";
 
 /// Variables of our processes. None of them leaks in from the shell: what is not set here is unset.
-const OWNED: [&str; 24] = [
+const OWNED: [&str; 26] = [
     "ADMIN_ADDR",
     "BOOTSTRAP_ADMIN_EMAIL",
     "BOOTSTRAP_ADMIN_PASSWORD",
@@ -36,6 +36,8 @@ const OWNED: [&str; 24] = [
     "PROVIDER_KEY_FILE",
     "PROVIDER_URL",
     "PUBLIC_URL",
+    "SECOND_FACTOR_KEY",
+    "SECOND_FACTOR_KEY_FILE",
     "SERVICE_CLIENTS_FILE",
     "TOKEN_ISSUER",
     "TZ",
@@ -129,6 +131,7 @@ impl Environment<'_> {
                 ),
                 ("BOOTSTRAP_ADMIN_EMAIL", ADMIN_EMAIL.into()),
                 path("BOOTSTRAP_ADMIN_PASSWORD_FILE", secrets.admin_password()),
+                path("SECOND_FACTOR_KEY_FILE", secrets.second_factor_key()),
             ],
             "payment" => vec![
                 (

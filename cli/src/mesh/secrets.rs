@@ -53,6 +53,7 @@ impl Secrets {
             .with_context(|| format!("cannot write {}", path.display()))?;
         secret(&self.admin_password(), "")?;
         secret(&self.provider_key(), "sk_test_")?;
+        secret(&self.second_factor_key(), "")?;
         self.customer_password()?;
         Ok(())
     }
@@ -79,6 +80,12 @@ impl Secrets {
     #[must_use]
     pub fn provider_key(&self) -> PathBuf {
         self.folder.join("provider-key")
+    }
+
+    /// What identity seals second factors with.
+    #[must_use]
+    pub fn second_factor_key(&self) -> PathBuf {
+        self.folder.join("second-factor-key")
     }
 
     /// The demo customer's password itself.
@@ -143,7 +150,7 @@ mod tests {
         let first = read();
         secrets.make(&topology).unwrap();
         assert_eq!(first, read());
-        assert_eq!(first.len(), topology.services().count() + 4);
+        assert_eq!(first.len(), topology.services().count() + 5);
         for (path, _) in &first {
             assert_eq!(
                 path.metadata().unwrap().permissions().mode() & 0o777,

@@ -61,6 +61,14 @@ impl Shop {
             bail!("cannot log in as {email}: {}", answer.problem());
         }
         let session = answer.json()?;
+        if session
+            .get("secondFactorChallenge")
+            .is_some_and(|challenge| !challenge.is_null())
+        {
+            bail!(
+                "{email} has a second factor: log in by POST /v1/sessions and /v1/sessions:verifySecondFactor"
+            );
+        }
         let token = session["accessToken"]
             .as_str()
             .context("the answer to a login has no accessToken")?;

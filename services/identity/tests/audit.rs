@@ -1,12 +1,22 @@
-//! Who did what to whose account, as operators read it.
+//! Who did what to whom, as operators read it.
 
 mod world;
 
-use alone::{Engine, on_both_engines};
-use contracts::caravan::identity::v1::{
-    self as pb, audit_service_client::AuditServiceClient,
-    identity_service_client::IdentityServiceClient,
+use alone::{Engine, database_url, on_both_engines};
+use chassis::{clock, db::Db};
+use contracts::caravan::{
+    audit::v1::ActionRecorded,
+    identity::v1::{
+        self as pb, audit_service_client::AuditServiceClient,
+        identity_service_client::IdentityServiceClient,
+    },
 };
+use identity::{
+    domain::audit::{Action, Entry},
+    store::{self, migrations::Migrator},
+};
+use sea_orm::ConnectionTrait as _;
+use time::Duration;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
@@ -16,6 +26,8 @@ on_both_engines!(
     what_people_do_to_their_accounts_is_remembered,
     what_admins_do_is_remembered_with_their_names,
     only_operators_and_admins_read_it,
+    what_other_services_record_is_collected_once,
+    entries_stay_as_they_are,
 );
 
 async fn entries(
@@ -185,4 +197,164 @@ async fn only_operators_and_admins_read_it(engine: Engine) {
     let admin = world.log_in(ADMIN, PASSWORD).await.expect("made at boot");
     let page = entries(world.service.with_token(&admin.access_token), nobody).await;
     assert_eq!(page.expect("an admin may").entries, []);
+}
+
+/// What a service records of a call.
+fn recorded(action: &str, target: &str) -> ActionRecorded {
+    ActionRecorded {
+        entry_id: Uuid::now_v7().to_string(),
+        time: Some(clock::timestamp(clock::now())),
+        service: "catalog".into(),
+        actor: "client:erp".into(),
+        action: action.into(),
+        target: target.into(),
+        detail: "price=7".into(),
+        request_id: "r-1".into(),
+    }
+}
+
+async fn what_other_services_record_is_collected_once(engine: Engine) {
+    let Some(mut world) = World::start(engine).await else {
+        return;
+    };
+    let (first, second) = (
+        recorded("PRODUCT_UPDATED", "p-1"),
+        recorded("PRODUCT_RETIRED", "p-2"),
+    );
+    for event in [&first, &first, &second] {
+        world.service.hears_from("catalog", event).await;
+    }
+    let admin = world.log_in(ADMIN, PASSWORD).await.expect("made at boot");
+    let list = async |world: &World, request: pb::ListAuditEntriesRequest| {
+        let client = world.service.with_token(&admin.access_token);
+        entries(client, request)
+            .await
+            .expect("an admin may")
+            .entries
+    };
+    let of_catalog = pb::ListAuditEntriesRequest {
+        service: "catalog".into(),
+        ..Default::default()
+    };
+    let all = alone::wait::until("both are there", || async {
+        let all = list(&world, of_catalog.clone()).await;
+        if all.len() == 2 { Ok(all) } else { Err(all) }
+    })
+    .await;
+    let newest = &all[0];
+    assert_eq!(
+        (
+            &*newest.entry_id,
+            &*newest.actor,
+            &*newest.action,
+            &*newest.target
+        ),
+        (&*second.entry_id, "client:erp", "PRODUCT_RETIRED", "p-2")
+    );
+    assert_eq!(
+        (
+            &*newest.service,
+            &*newest.detail,
+            &*newest.request_id,
+            &*newest.account_id
+        ),
+        ("catalog", "price=7", "r-1", "")
+    );
+    assert_eq!(newest.time, second.time);
+
+    world.service.crash_and_restart().await;
+    let hour = Duration::HOUR;
+    let at = |time| Some(clock::timestamp(time));
+    for (request, count) in [
+        (of_catalog.clone(), 2),
+        (
+            pb::ListAuditEntriesRequest {
+                target: "p-1".into(),
+                ..Default::default()
+            },
+            1,
+        ),
+        (
+            pb::ListAuditEntriesRequest {
+                since: at(clock::now() - hour),
+                until: at(clock::now() + hour),
+                ..of_catalog.clone()
+            },
+            2,
+        ),
+        (
+            pb::ListAuditEntriesRequest {
+                until: at(clock::now() - hour),
+                ..of_catalog.clone()
+            },
+            0,
+        ),
+        (
+            pb::ListAuditEntriesRequest {
+                since: at(clock::now() + hour),
+                ..of_catalog.clone()
+            },
+            0,
+        ),
+        (
+            pb::ListAuditEntriesRequest {
+                service: "identity".into(),
+                actor: "client:erp".into(),
+                ..Default::default()
+            },
+            0,
+        ),
+        // Of what is done to an account, the account is what it is done to.
+        (
+            pb::ListAuditEntriesRequest {
+                target: admin.account_id.clone(),
+                action: "LOGIN".into(),
+                ..Default::default()
+            },
+            1,
+        ),
+    ] {
+        let found = list(&world, request.clone()).await;
+        assert_eq!(found.len(), count, "{request:?}: {found:?}");
+    }
+}
+
+async fn entries_stay_as_they_are(engine: Engine) {
+    let Some(url) = database_url(engine) else {
+        return;
+    };
+    let db = Db::open::<Migrator>(&url).await.expect("an empty database");
+    let entry = &Entry::by_owner(Action::Login, Uuid::now_v7());
+    db.write(|tx| async move { store::audit::append(&tx, entry.clone()).await })
+        .await
+        .expect("kept");
+    for sql in [
+        "UPDATE audit_entries SET actor = 'service:nobody'",
+        "DELETE FROM audit_entries",
+    ] {
+        let changed = db
+            .write(|tx| async move {
+                tx.execute_unprepared(sql).await?;
+                Ok::<_, chassis::db::Error>(())
+            })
+            .await;
+        assert!(changed.is_err(), "{sql}");
+    }
+    // Not even a purge whose clock is wrong takes what is young.
+    let much_later = clock::now() + Duration::days(500);
+    for (now, refused) in [(clock::now(), false), (much_later, true)] {
+        let purged = db
+            .write(|tx| async move { store::audit::purge(&tx, now, 10).await })
+            .await;
+        assert_eq!(purged.is_err(), refused, "{purged:?}");
+    }
+    let left = store::audit::list(
+        db.read(),
+        store::audit::Filter::default(),
+        &chassis::page::Page::of(10, "").expect("a page"),
+    )
+    .await
+    .expect("readable");
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].actor, entry.actor);
 }

@@ -5,7 +5,10 @@ mod world;
 use std::collections::BTreeMap;
 
 use alone::{Engine, on_both_engines, reason};
-use contracts::caravan::saga::v1::{self as pb, resolve_step_request::Outcome};
+use contracts::caravan::{
+    audit::v1::ActionRecorded,
+    saga::v1::{self as pb, resolve_step_request::Outcome},
+};
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Status};
 use uuid::Uuid;
@@ -228,6 +231,21 @@ async fn a_step_is_left_out(engine: Engine) {
     assert_eq!(world.saga(&id).await, saga);
     let over = skip(&world, &id, "capture").await.expect_err("over");
     assert_eq!(reason(&over), "SAGA_ENDED");
+
+    // Operators of the whole mesh see it too; what was refused was not done.
+    let recorded = world.service.published::<ActionRecorded>(2).await;
+    let told: Vec<_> = recorded
+        .iter()
+        .map(|record| (&*record.action, &*record.target, &*record.detail))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("SAGA_DEFINITION_REGISTERED", "test", ""),
+            ("SAGA_STEP_SKIPPED", &*id, "step=commit reason=done by hand"),
+        ]
+    );
+    assert_eq!(recorded[1].actor, saga.interventions[0].actor);
 }
 
 async fn a_step_is_settled_with_a_reply_or_a_failure(engine: Engine) {
