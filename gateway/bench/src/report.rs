@@ -68,6 +68,14 @@ impl Report {
             });
             text += &format!("| {name} | {seen} | at most {limit} |\n");
         }
+        for load in [GET32, POST32] {
+            let cpu_s = |proxy| self.median(load, proxy, |seen| seen.cpu_s);
+            let seen = cpu_s(GATEWAY_ALL).zip(cpu_s(GATEWAY));
+            let seen = seen.map_or("not measured".to_owned(), |(on, off)| {
+                format!("{:.1} µs", (on - off) * MICROSECONDS_OF_EACH)
+            });
+            text += &format!("| what policies cost, {load} | {seen} | at most 5 µs |\n");
+        }
         for proxy in [GATEWAY, GATEWAY_ALL] {
             let memory = self.median("GET, 128 connections", proxy, |seen| seen.resident_mib);
             let seen = memory.map_or("not measured".to_owned(), |mib| format!("{mib:.1} MiB"));
@@ -78,6 +86,9 @@ impl Report {
         text
     }
 }
+
+/// A second for 100,000 requests is this for one of them.
+const MICROSECONDS_OF_EACH: f64 = 10.0;
 
 pub(crate) const GATEWAY: &str = "gateway";
 pub(crate) const GATEWAY_ALL: &str = "gateway, policies on";
