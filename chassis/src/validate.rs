@@ -23,6 +23,9 @@ use crate::error::Violation;
 
 /// Most violations that one answer lists.
 const MAX_VIOLATIONS: usize = 50;
+/// No text holds it: PostgreSQL cannot store it, and programs in C end a text at it.
+const NUL: char = '\0';
+const NO_NUL: &str = "must not hold the letter U+0000";
 /// A practical form of an address: something, `@`, a domain. Whether it exists only an e-mail can tell.
 const EMAIL: &str = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+$";
 
@@ -55,7 +58,7 @@ impl MessageRules {
     }
 }
 
-/// The rules of one field; messages without rules of their own are here for the rules inside them.
+/// The rules of one field; texts and messages without rules of their own are here for what holds for every text.
 #[derive(Default)]
 struct Compiled {
     rules: FieldRules,
@@ -80,7 +83,7 @@ static RULES: LazyLock<HashMap<String, MessageRules>> = LazyLock::new(|| {
             .has_extension(&fields)
             .then(|| rules.as_message()?.transcode_to().ok())
             .flatten();
-        (own.is_some() || matches!(field.kind(), Kind::Message(_)))
+        (own.is_some() || matches!(field.kind(), Kind::Message(_) | Kind::String))
             .then(|| Compiled::of(own.unwrap_or_default(), &field.kind()))
     };
     let is_required = |oneof: &OneofDescriptor| {
@@ -188,8 +191,13 @@ fn check_message(message: &DynamicMessage, path: &str, found: &mut Vec<Violation
 fn check_value(value: &Value, compiled: &Compiled, place: &str, found: &mut Vec<Violation>) {
     let mut say = |text: String| found.push(Violation::new(place, text));
     match (value, &compiled.rules.r#type) {
-        (Value::String(text), Some(Type::String(rules))) => {
-            check_string(text, rules, compiled.pattern.as_ref(), &mut say);
+        (Value::String(text), rules) => {
+            if text.contains(NUL) {
+                say(NO_NUL.to_owned());
+            }
+            if let Some(Type::String(rules)) = rules {
+                check_string(text, rules, compiled.pattern.as_ref(), &mut say);
+            }
         }
         (Value::I32(number), Some(Type::Int32(rules))) => {
             check_range(i64::from(*number), bounds_32(rules), &mut say)

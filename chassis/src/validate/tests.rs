@@ -98,6 +98,21 @@ fn forms_are_checked() {
 }
 
 #[test]
+fn no_text_holds_a_nul() {
+    let place = |sku: &str, payment_method: &str| {
+        fields(&PlaceOrderRequest {
+            lines: vec![PlaceOrderLine {
+                sku: sku.into(),
+                quantity: 1,
+            }],
+            payment_method: payment_method.into(),
+        })
+    };
+    assert_eq!(place("\0", "pm"), ["lines[0].sku"]);
+    assert_eq!(place("mug", "pm\0"), ["paymentMethod"]);
+}
+
+#[test]
 fn a_required_oneof_must_be_set() {
     assert_eq!(
         fields(&RegisterDefinitionRequest { content: None }),
@@ -171,5 +186,6 @@ fn well_known_types_have_bounds_of_their_own() {
         })
     };
     assert!(input("x".repeat(1000)).is_empty());
+    assert_eq!(input("a\0b".into()), ["input"]);
     assert_eq!(input("x".repeat(256 * 1024)), ["input"]);
 }

@@ -2,6 +2,8 @@
 
 use prost_reflect::{DynamicMessage, Value, prost::Message as _};
 
+use super::{NO_NUL, NUL};
+
 /// Most paths of a FieldMask.
 const MAX_PATHS: usize = 100;
 /// Longest path of a FieldMask, in bytes: refusals repeat it.
@@ -67,10 +69,28 @@ impl Bound {
                         .then(|| format!("must have paths of at most {MAX_PATH_BYTES} bytes"))
                 }
             }
-            Self::Struct => (message.encoded_len() > MAX_STRUCT_BYTES)
-                .then(|| format!("must have at most {MAX_STRUCT_BYTES} bytes")),
+            Self::Struct if message.encoded_len() > MAX_STRUCT_BYTES => {
+                Some(format!("must have at most {MAX_STRUCT_BYTES} bytes"))
+            }
+            Self::Struct => has_nul(message).then(|| NO_NUL.to_owned()),
         }
     }
+}
+
+/// Whether a text anywhere in a message holds U+0000. As deep as decoders let messages be.
+fn has_nul(message: &DynamicMessage) -> bool {
+    fn value_has(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.contains(NUL),
+            Value::Message(inner) => has_nul(inner),
+            Value::List(items) => items.iter().any(value_has),
+            Value::Map(entries) => entries.iter().any(|(key, value)| {
+                key.as_str().is_some_and(|key| key.contains(NUL)) || value_has(value)
+            }),
+            _ => false,
+        }
+    }
+    message.fields().any(|(_, value)| value_has(value))
 }
 
 fn seconds_and_nanos(message: &DynamicMessage) -> (i64, i64) {
