@@ -12,6 +12,9 @@ use prost_reflect::{
 use reqwest::Method;
 use serde_json::Value as Json;
 
+/// The id of nothing.
+const NO_ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
 /// One rpc.
 #[derive(Clone)]
 pub(crate) struct Rpc {
@@ -236,7 +239,7 @@ fn string(field: &FieldDescriptor, rules: &StringRules) -> String {
     use contracts::buf::validate::string_rules::WellKnown;
 
     match (rules.well_known, field.name()) {
-        (Some(WellKnown::Uuid(true)), _) => "01890a5d-ac96-774b-bcce-b302099a8057".to_owned(),
+        (Some(WellKnown::Uuid(true)), _) => NO_ID.to_owned(),
         (Some(WellKnown::Email(true)), _) => "sample@example.org".to_owned(),
         (_, "currency_code") => "EUR".to_owned(),
         (_, "locale") => "de".to_owned(),
@@ -306,7 +309,11 @@ impl Route {
             let field = variable.split('=').next().unwrap_or(variable);
             path.push_str(before);
             let value = take(&mut rest, &message.descriptor(), field);
-            path.push_str(&escape(&plain(&value)));
+            match plain(&value).as_str() {
+                // A path without it is another route's.
+                "" => path.push_str(NO_ID),
+                value => path.push_str(&escape(value)),
+            }
             template = after;
         }
         path.push_str(template);

@@ -68,9 +68,15 @@ async fn changed_requests_are_never_answered_as_faults(world: &World) {
     let before = processes(world);
     // Half on each engine.
     let (rest, grpc) = (REST_MUTATIONS / 2, GRPC_MUTATIONS / 2);
-    let mut faults = mutate::run(Seeds::of(world, &people, &objects), rest, grpc).await;
+    let outcome = mutate::run(Seeds::of(world, &people, &objects), rest, grpc).await;
+    let mut faults = outcome.faults;
     check_log(world, &mut faults);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(
+        outcome.accepted > (rest + grpc) / 20,
+        "{}",
+        outcome.accepted
+    );
     assert_eq!(processes(world), before, "each process is the one it was");
     world.anonymous().get("/v1/products").await.expect(200);
 }

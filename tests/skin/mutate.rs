@@ -114,15 +114,28 @@ fn rng(number: usize) -> Rng {
     Rng::with_seed(seed().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number as u64)
 }
 
-/// Sends so many changed requests through REST and to gRPC ports; answers what came back that should not.
-pub(crate) async fn run(seeds: Seeds, rest: usize, grpc: usize) -> Vec<String> {
+/// What came of changed requests.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) faults: Vec<String>,
+    /// How many were still good: changes that nothing gets through would prove little.
+    pub(crate) accepted: usize,
+}
+
+/// Sends so many changed requests through REST and to gRPC ports.
+pub(crate) async fn run(seeds: Seeds, rest: usize, grpc: usize) -> Outcome {
     let seeds = Arc::new(seeds);
     let mut lanes = JoinSet::new();
     for lane in 0..LANES {
         lanes.spawn(rest_lane(seeds.clone(), (lane..rest).step_by(LANES)));
         lanes.spawn(grpc_lane(seeds.clone(), (lane..grpc).step_by(LANES)));
     }
-    lanes.join_all().await.concat()
+    let outcomes = lanes.join_all().await.into_iter();
+    outcomes.fold(Outcome::default(), |mut all, outcome| {
+        all.faults.extend(outcome.faults);
+        all.accepted += outcome.accepted;
+        all
+    })
 }
 
 /// What failed, with what it takes to see it again.
@@ -134,9 +147,9 @@ fn fault(number: usize, what: &str, sent: &[u8], came: &str) -> String {
     )
 }
 
-async fn rest_lane(seeds: Arc<Seeds>, numbers: impl Iterator<Item = usize>) -> Vec<String> {
+async fn rest_lane(seeds: Arc<Seeds>, numbers: impl Iterator<Item = usize>) -> Outcome {
     let mut wire = Wire::new(&seeds.gateway);
-    let mut faults = Vec::new();
+    let mut outcome = Outcome::default();
     for number in numbers {
         let rng = &mut rng(number);
         let (rpc, message) = seeds.draw(rng);
@@ -146,22 +159,27 @@ async fn rest_lane(seeds: Arc<Seeds>, numbers: impl Iterator<Item = usize>) -> V
         let token = seeds.token(rng);
         let request = change::rest(rng, route.ask(rpc, message), token);
         match wire.send(&request).await {
+            Some(answer) if answer.status < 300 => outcome.accepted += 1,
             Some(answer) if answer.status < 500 => {}
             Some(answer) => {
                 let came = format!("{}{}", answer.head, String::from_utf8_lossy(&answer.body));
-                faults.push(fault(number, &rpc.path, &request, &came));
+                outcome
+                    .faults
+                    .push(fault(number, &rpc.path, &request, &came));
             }
-            None => faults.push(fault(number, &rpc.path, &request, "nothing")),
+            None => outcome
+                .faults
+                .push(fault(number, &rpc.path, &request, "nothing")),
         }
-        if faults.len() >= MAX_FAULTS {
+        if outcome.faults.len() >= MAX_FAULTS {
             break;
         }
     }
-    faults
+    outcome
 }
 
-async fn grpc_lane(seeds: Arc<Seeds>, numbers: impl Iterator<Item = usize>) -> Vec<String> {
-    let mut faults = Vec::new();
+async fn grpc_lane(seeds: Arc<Seeds>, numbers: impl Iterator<Item = usize>) -> Outcome {
+    let mut outcome = Outcome::default();
     for number in numbers {
         // Other numbers than those of REST.
         let rng = &mut rng(number + (1 << 32));
@@ -177,17 +195,18 @@ async fn grpc_lane(seeds: Arc<Seeds>, numbers: impl Iterator<Item = usize>) -> V
         let channel = &seeds.channels[host];
         let streams = rpc.streams();
         let status = wire::call(channel, &rpc.path, &headers, body.clone(), streams).await;
+        outcome.accepted += usize::from(status.code() == Code::Ok);
         if matches!(
             status.code(),
             Code::Internal | Code::Unknown | Code::DataLoss | Code::Unavailable
         ) {
             let came = format!("{status:?}, headers {headers:?}, body {body:02x?}");
             let what = format!("{host} {}", rpc.path);
-            faults.push(fault(number, &what, &[], &came));
+            outcome.faults.push(fault(number, &what, &[], &came));
         }
-        if faults.len() >= MAX_FAULTS {
+        if outcome.faults.len() >= MAX_FAULTS {
             break;
         }
     }
-    faults
+    outcome
 }
