@@ -39,8 +39,10 @@ fn awaited() -> BTreeSet<(String, PathBuf)> {
                 continue;
             };
             let name = message.rsplit("::").next().unwrap_or(message);
-            let subjects =
-                policy::events().filter(|(full, _)| full.rsplit('.').next() == Some(name));
+            // What every service publishes the chassis publishes for it.
+            let subjects = policy::events().filter(|(full, event)| {
+                full.rsplit('.').next() == Some(name) && !event.is_published_by_all()
+            });
             awaited.extend(subjects.map(|(_, event)| (event.subject.clone(), path.clone())));
         }
     }
