@@ -2,7 +2,7 @@
 
 mod well_known;
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{collections::HashMap, fmt, sync::LazyLock};
 
 use contracts::{
     DESCRIPTOR_POOL,
@@ -37,7 +37,7 @@ pub(crate) fn check<M: ReflectMessage>(message: &M) -> Vec<Violation> {
         .get(descriptor.full_name())
         .is_some_and(|rules| !rules.is_empty())
     {
-        check_message(&message.transcode_to_dynamic(), "", &mut found);
+        check_message(&message.transcode_to_dynamic(), Place::Root, &mut found);
     }
     found.truncate(MAX_VIOLATIONS);
     found
@@ -152,12 +152,37 @@ impl Compiled {
     }
 }
 
-fn check_message(message: &DynamicMessage, path: &str, found: &mut Vec<Violation>) {
+/// Where a value stands; put into words only where something is wrong with it.
+#[derive(Clone, Copy)]
+enum Place<'p> {
+    Root,
+    Field(&'p Place<'p>, &'p str),
+    Item(&'p Place<'p>, usize),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(Self::Root, name) => formatter.write_str(name),
+            Self::Field(message, name) => write!(formatter, "{message}.{name}"),
+            Self::Item(list, index) => write!(formatter, "{list}[{index}]"),
+        }
+    }
+}
+
+impl Place<'_> {
+    fn violation(self, text: impl Into<String>) -> Violation {
+        Violation::new(self.to_string(), text)
+    }
+}
+
+fn check_message(message: &DynamicMessage, path: Place<'_>, found: &mut Vec<Violation>) {
     let Some(rules) = RULES.get(message.descriptor().full_name()) else {
         return;
     };
     if let Some(bound) = rules.bound {
-        found.extend(bound.broken(message).map(|text| Violation::new(path, text)));
+        found.extend(bound.broken(message).map(|text| path.violation(text)));
         return;
     }
     for oneof in &rules.oneofs {
@@ -166,17 +191,15 @@ fn check_message(message: &DynamicMessage, path: &str, found: &mut Vec<Violation
                 .fields()
                 .map(|field| field.json_name().to_owned())
                 .collect();
-            found.push(Violation::new(
-                join(path, &names.join("|")),
-                "one of these must be set",
-            ));
+            let names = names.join("|");
+            found.push(Place::Field(&path, &names).violation("one of these must be set"));
         }
     }
     for (field, compiled) in &rules.fields {
-        let place = join(path, field.json_name());
+        let place = Place::Field(&path, field.json_name());
         let is_set = message.has_field(field);
         if compiled.rules.required() && !is_set {
-            found.push(Violation::new(place, "must be set"));
+            found.push(place.violation("must be set"));
             continue;
         }
         let skip_unset =
@@ -184,12 +207,12 @@ fn check_message(message: &DynamicMessage, path: &str, found: &mut Vec<Violation
         if compiled.rules.ignore() == Ignore::Always || (!is_set && skip_unset) {
             continue;
         }
-        check_value(&message.get_field(field), compiled, &place, found);
+        check_value(&message.get_field(field), compiled, place, found);
     }
 }
 
-fn check_value(value: &Value, compiled: &Compiled, place: &str, found: &mut Vec<Violation>) {
-    let mut say = |text: String| found.push(Violation::new(place, text));
+fn check_value(value: &Value, compiled: &Compiled, place: Place<'_>, found: &mut Vec<Violation>) {
+    let mut say = |text: String| found.push(place.violation(text));
     match (value, &compiled.rules.r#type) {
         (Value::String(text), rules) => {
             if text.contains(NUL) {
@@ -221,10 +244,10 @@ fn check_value(value: &Value, compiled: &Compiled, place: &str, found: &mut Vec<
                 }
             }
             for (index, item) in items.iter().enumerate() {
-                let place = format!("{place}[{index}]");
+                let place = Place::Item(&place, index);
                 match (item, &compiled.items) {
-                    (Value::Message(message), _) => check_message(message, &place, found),
-                    (item, Some(rules)) => check_value(item, rules, &place, found),
+                    (Value::Message(message), _) => check_message(message, place, found),
+                    (item, Some(rules)) => check_value(item, rules, place, found),
                     _ => {}
                 }
             }
@@ -330,14 +353,6 @@ fn check_double(number: f64, rules: &DoubleRules, say: &mut impl FnMut(String)) 
             say(format!("must be at most {bound}"));
         }
         _ => {}
-    }
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
     }
 }
 
