@@ -5,7 +5,7 @@
 use alone::Signer;
 use chassis::{
     Caller, Classify, Code,
-    auth::{Verifier, bearer, is_admitted},
+    auth::{Verifier, admitted, bearer},
     rpc,
 };
 use contracts::{caravan::ordering::v1 as pb, policy};
@@ -24,12 +24,10 @@ fn order() -> pb::PlaceOrderRequest {
     let line = |number: i32| pb::PlaceOrderLine {
         sku: format!("TEA-ASSAM-{number:06}"),
         quantity: number,
-        ..Default::default()
     };
     pb::PlaceOrderRequest {
         lines: (1..=LINES).map(line).collect(),
         payment_method: "pm_card_visa".to_owned(),
-        ..Default::default()
     }
 }
 
@@ -70,8 +68,7 @@ fn main() {
     let admit = |headers: &HeaderMap| -> Caller {
         let token = bearer(headers).expect("one token").expect("one token");
         let caller = runtime.block_on(verifier.verify(token)).expect("good");
-        assert!(is_admitted(access, &caller));
-        caller
+        admitted(access, caller).expect("let in")
     };
     let call = |message: pb::PlaceOrderRequest, caller: Caller| {
         let mut request = Request::new(message);
