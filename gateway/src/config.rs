@@ -82,9 +82,15 @@ pub struct Config {
     )]
     pub descriptor_sets: Vec<PathBuf>,
 
-    /// Upstream that tells its contract by server reflection, `http[s]://host:port`; it also serves it, where no `--upstream`
+    /// Upstream that tells its contract by server reflection, `http[s]://host:port`; with a name it must be that service, by
+    /// its certificate. It also serves it, where no `--upstream`
     /// says otherwise. Repeatable; instead of the built-in contract.
-    #[arg(long, env = "REFLECTION", value_name = "URL", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "REFLECTION",
+        value_name = "[NAME=]URL",
+        value_delimiter = ','
+    )]
     pub reflection: Vec<Target>,
 
     /// Time between two looks at descriptor sets and reflection.
@@ -138,20 +144,13 @@ impl Config {
     /// # Errors
     /// One comes over TLS, but nothing says whom to trust.
     pub fn sources(&self, tls: Option<Arc<tls::Client>>) -> anyhow::Result<Sources> {
-        let reflection: Vec<_> = self
-            .reflection
-            .iter()
-            .map(|target| target.uri.clone())
-            .collect();
-        let untrusted = reflection
-            .iter()
-            .find(|uri| is_secure(uri) && tls.is_none());
-        if let Some(uri) = untrusted {
+        let mut all = self.reflection.iter().map(|target| &target.uri);
+        if let Some(uri) = all.find(|uri| is_secure(uri) && tls.is_none()) {
             anyhow::bail!("{uri}: TLS needs --upstream-tls-ca");
         }
         Ok(Sources {
             files: self.descriptor_sets.clone(),
-            reflection,
+            reflection: self.reflection.clone(),
             default_access: self.default_access,
             tls,
         })

@@ -16,10 +16,11 @@ use bytes::Bytes;
 use chassis::tls;
 use contracts::caravan::options::v1::Access;
 use files::Files;
-use http::Uri;
 use prost_reflect::DescriptorPool;
 pub(crate) use watch::record_routes;
 pub use watch::{Watch, watch};
+
+use crate::upstream::Target;
 
 /// Largest file of descriptors, in bytes.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -30,7 +31,7 @@ pub struct Contract {
     /// Its descriptors.
     pub pool: DescriptorPool,
     /// Services whose contract came from an upstream, and where that is.
-    pub homes: HashMap<String, Uri>,
+    pub homes: HashMap<String, Target>,
     /// Who may call an rpc that says nothing about it.
     pub default_access: DefaultAccess,
 }
@@ -84,8 +85,8 @@ impl Contract {
 pub struct Sources {
     /// Files, each an encoded `google.protobuf.FileDescriptorSet`.
     pub files: Vec<PathBuf>,
-    /// Upstreams that are asked by server reflection.
-    pub reflection: Vec<Uri>,
+    /// Upstreams that are asked by server reflection; those with a name must be that service of the mesh.
+    pub reflection: Vec<Target>,
     /// For contracts that do not say who may call.
     pub default_access: DefaultAccess,
     /// For upstreams that are asked over TLS.
@@ -96,7 +97,7 @@ pub struct Sources {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Gathered {
     files: Files,
-    homes: BTreeMap<String, Uri>,
+    homes: BTreeMap<String, Target>,
 }
 
 impl Sources {
@@ -133,11 +134,12 @@ impl Sources {
             let set: Bytes = tokio::fs::read(path).await.with_context(explain)?.into();
             gathered.files.add_set(set).with_context(explain)?;
         }
-        for uri in &self.reflection {
-            let reflected = reflection::read(uri, self.tls.as_ref()).await;
-            let reflected = reflected.with_context(|| format!("reflection of {uri}"))?;
+        for target in &self.reflection {
+            let reflected = reflection::read(target, self.tls.as_ref()).await;
+            let reflected = reflected.with_context(|| format!("reflection of {}", target.uri))?;
             for service in reflected.services {
-                gathered.homes.entry(service).or_insert_with(|| uri.clone());
+                let home = gathered.homes.entry(service);
+                home.or_insert_with(|| target.clone());
             }
             for file in reflected.files {
                 gathered.files.add(file)?;
@@ -151,7 +153,7 @@ impl Sources {
         Ok(Contract {
             pool: gathered.files.pool()?,
             homes: homes
-                .map(|(name, uri)| (name.clone(), uri.clone()))
+                .map(|(name, home)| (name.clone(), home.clone()))
                 .collect(),
             default_access: self.default_access,
         })

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use chassis::tls;
 use futures::channel::mpsc;
-use http::{Uri, uri::PathAndQuery};
+use http::uri::PathAndQuery;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 use tonic::{
@@ -21,7 +21,7 @@ use tonic_reflection::pb::v1::{
 };
 
 use super::files::Files;
-use crate::upstream::{Origin, is_secure};
+use crate::upstream::{Origin, Target, is_secure};
 
 const PATHS: [&str; 2] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -43,10 +43,13 @@ pub(super) struct Reflected {
     pub(super) files: Vec<Bytes>,
 }
 
-/// Reads the contract of the upstream at `uri`.
-pub(super) async fn read(uri: &Uri, tls: Option<&Arc<tls::Client>>) -> anyhow::Result<Reflected> {
+/// Reads the contract of an upstream.
+pub(super) async fn read(
+    target: &Target,
+    tls: Option<&Arc<tls::Client>>,
+) -> anyhow::Result<Reflected> {
     let read = async {
-        let channel = connect(uri, tls).await?;
+        let channel = connect(target, tls).await?;
         for path in PATHS {
             let mut client = Grpc::new(channel.clone());
             client.ready().await?;
@@ -64,14 +67,14 @@ pub(super) async fn read(uri: &Uri, tls: Option<&Arc<tls::Client>>) -> anyhow::R
 }
 
 async fn connect(
-    uri: &Uri,
+    target: &Target,
     tls: Option<&Arc<tls::Client>>,
 ) -> Result<Channel, tonic::transport::Error> {
-    let endpoint = Endpoint::from(uri.clone());
-    if !is_secure(uri) {
+    let endpoint = Endpoint::from(target.uri.clone());
+    if !is_secure(&target.uri) {
         return endpoint.connect().await;
     }
-    let origin = Origin::new(uri, tls, None);
+    let origin = Origin::new(&target.uri, tls, target.service());
     let connector = tower::service_fn(move |_| {
         let origin = origin.clone();
         async move {

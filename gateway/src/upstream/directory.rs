@@ -22,6 +22,13 @@ pub struct Target {
     pub uri: Uri,
 }
 
+impl Target {
+    /// The service of the mesh that a source of contracts must be, where it is named.
+    pub(crate) fn service(&self) -> Option<&str> {
+        (!self.name.is_empty()).then_some(&*self.name)
+    }
+}
+
 impl FromStr for Target {
     type Err = anyhow::Error;
 
@@ -106,7 +113,11 @@ impl Directory {
 
     /// The upstream of a service: by its full name, else by its package or one around it, else by its logical name,
     /// else `home` (where its contract was read from), else the default.
-    pub fn find(&self, service: &ServiceDescriptor, home: Option<&Uri>) -> Option<Arc<Upstream>> {
+    pub fn find(
+        &self,
+        service: &ServiceDescriptor,
+        home: Option<&Target>,
+    ) -> Option<Arc<Upstream>> {
         let name = service.full_name();
         let around = std::iter::successors(Some(name), |name| Some(name.rsplit_once('.')?.0));
         let mut named =
@@ -118,8 +129,9 @@ impl Directory {
         if let Some(uri) = self.logical.get(logical) {
             return Some(self.upstream(logical, std::slice::from_ref(uri), Some(logical)));
         }
-        if let Some(uri) = home {
-            return Some(self.upstream(name, std::slice::from_ref(uri), None));
+        if let Some(home) = home {
+            let uris = std::slice::from_ref(&home.uri);
+            return Some(self.upstream(name, uris, home.service()));
         }
         let default = self.targets.get("")?;
         Some(self.upstream(Self::DEFAULT, default, None))
@@ -183,7 +195,7 @@ mod tests {
 
     fn found(directory: &Directory, service: &str, home: Option<&str>) -> Option<String> {
         let service = contracts::DESCRIPTOR_POOL.get_service_by_name(service);
-        let home = home.map(|uri| uri.parse().expect("a URL"));
+        let home = home.map(|home| home.parse().expect("a target"));
         let upstream = directory.find(&service.expect("a service"), home.as_ref())?;
         let origins = upstream.origins.iter();
         let authorities = origins.map(|origin| origin.authority().as_str());

@@ -61,6 +61,31 @@ async fn services_are_met_over_mutual_tls() {
     assert_eq!(service.calls.load(Ordering::SeqCst), 0);
 }
 
+#[tokio::test]
+async fn a_service_of_the_mesh_may_tell_its_contract() {
+    let authority = Authority::new();
+    let own = authority.service("gateway");
+    let service = Service::reflected(Reflection::V1(contract("")));
+    let port = service.serve_tls(authority.meets("notes").server()).await;
+    let client = reqwest::Client::new();
+    for (name, expected) in [("notes", 200), ("other", 404)] {
+        let reflection = format!("{name}=https://127.0.0.1:{port}");
+        let arguments = [
+            ["--reflection", &reflection],
+            ["--default-access", "public"],
+            ["--upstream-tls-ca", &text(&own.authorities)],
+            ["--upstream-tls-cert", &text(&own.certificate)],
+            ["--upstream-tls-key", &text(&own.key)],
+            ["--service-id-prefix", PREFIX],
+        ];
+        let mut gateway = Gateway::start(&arguments.concat()).await;
+        if expected != 200 {
+            gateway.says("cannot be read").await;
+        }
+        until_status(&client, &gateway.at("/v1/notes/a"), expected).await;
+    }
+}
+
 /// TLS as anybody speaks it, without a look at the client.
 fn public(authority: &Authority, name: &str) -> Arc<rustls::ServerConfig> {
     let files = authority.host(name);
