@@ -37,19 +37,25 @@ const MIN_BYTES: usize = 8;
 const PRIVATE_KEY: &str =
     "308187020100301306072a8648ce3d020106082a8648ce3d030107046d306b0201010420";
 
+/// Where identity keeps what it works with.
+const IDENTITY: [&str; 2] = ["data/identity", "database identity"];
+
 /// Something that nobody else may read.
 #[derive(Clone, Debug)]
 struct Secret {
     name: &'static str,
-    /// Parts of names of places that work with it, and have it.
+    /// How the names of places begin that work with it, and have it.
     kept_by: &'static [&'static str],
 }
+
+/// A secret by its place among all, how it is written, and what that looks like.
+type Form = (usize, &'static str, Vec<u8>);
 
 /// What is looked for, by the first bytes of each of its forms.
 #[derive(Default)]
 struct Secrets {
     all: Vec<Secret>,
-    forms: HashMap<[u8; MIN_BYTES], Vec<(usize, &'static str, Vec<u8>)>>,
+    forms: HashMap<[u8; MIN_BYTES], Vec<Form>>,
 }
 
 impl Secrets {
@@ -79,7 +85,10 @@ impl Secrets {
             };
             for (secret, form, bytes_of_form) in candidates {
                 let secret = &self.all[*secret];
-                let is_kept = secret.kept_by.iter().any(|keeper| place.contains(keeper));
+                let is_kept = secret
+                    .kept_by
+                    .iter()
+                    .any(|keeper| place.starts_with(keeper));
                 if !is_kept && bytes[at..].starts_with(bytes_of_form) {
                     let near = &bytes[at.saturating_sub(80)..(at + 20).min(bytes.len())];
                     let near = String::from_utf8_lossy(near).into_owned();
@@ -220,14 +229,13 @@ impl Story<'_> {
         let mails = text
             .lines()
             .filter_map(|line| serde_json::from_str::<Json>(line).ok());
-        let ours = mails.filter(|mail| mail["to"] == EMAIL && mail["kind"] == kind);
-        let token = ours.last().map(|mail| mail["token"].clone());
+        let mut ours = mails.filter(|mail| mail["to"] == EMAIL && mail["kind"] == kind);
+        let token = ours.next_back().map(|mail| mail["token"].clone());
         let complaint = String::from_utf8_lossy(&output.stderr);
         let token = token.unwrap_or_else(|| panic!("no {kind} in {text}: {complaint}"));
         let token = token.as_str().expect("a token").to_owned();
         // docs/security.md: until a mail is answered identity holds its token.
-        self.secrets
-            .plant_for("a mail's token", &token, &["identity"]);
+        self.secrets.plant_for("a mail's token", &token, &IDENTITY);
         token
     }
 
@@ -308,7 +316,15 @@ impl Story<'_> {
     /// Orders, paid well and badly.
     async fn orders(&mut self) {
         // Whoever brings it to the provider has it until that is done, and the stream as long as it keeps events.
-        const KEEPERS: [&str; 4] = ["ordering", "saga", "payment", "/nats/"];
+        const KEEPERS: [&str; 7] = [
+            "data/ordering",
+            "data/saga",
+            "data/payment",
+            "database ordering",
+            "database saga",
+            "database payment",
+            "nats/",
+        ];
         let cards = [
             ("pm_card_unionpay", Status::Confirmed),
             ("pm_card_chargeDeclinedStolenCard", Status::Rejected),
@@ -426,7 +442,7 @@ async fn nothing_tells_a_secret(engine: Engine) {
         .filter_map(|at| u8::from_str_radix(&PRIVATE_KEY[at..at + 2], 16).ok())
         .collect();
     // docs/security.md: whoever can read identity's database can sign.
-    story.secrets.plant_for("a private key", key, &["identity"]);
+    story.secrets.plant_for("a private key", key, &IDENTITY);
     story.clients().await;
     story.account().await;
     story.orders().await;

@@ -305,16 +305,16 @@ impl World {
         self.mesh.log()
     }
 
-    /// All that is stored, by place: what lies in the mesh's home but its secrets, logs included, and dumps of the databases.
+    /// All that is stored, by place: files of the mesh's home (`data/identity.db`, `logs/...`, `nats/...`) but its secrets,
+    /// and dumps of databases (`database identity`).
     pub fn stored(&self) -> Vec<(String, Vec<u8>)> {
         let home = self.mesh_home();
         let mut stored = Vec::new();
-        files(&home, &mut stored);
-        let secrets = home.join("secrets").display().to_string();
-        stored.retain(|(place, _)| !place.starts_with(&secrets));
+        files(&home, &home, &mut stored);
+        stored.retain(|(place, _)| !place.starts_with("secrets/"));
         if let Some(Databases { cluster, prefix }) = &self.databases {
             let dumps = database::dump_databases(cluster, prefix).into_iter();
-            stored.extend(dumps.map(|(name, dump)| (name.replacen(prefix, "", 1), dump)));
+            stored.extend(dumps.map(|(name, dump)| (name.replacen(prefix, "database ", 1), dump)));
         }
         stored
     }
@@ -349,14 +349,15 @@ impl Drop for World {
     }
 }
 
-/// Every file below a folder, with its path and what is in it now.
-fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+/// Every file below a folder, with its path from `home` on and what is in it now.
+fn files(home: &Path, folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {
-            files(&path, found);
+            files(home, &path, found);
         } else if let Ok(content) = fs::read(&path) {
             // One that is gone meanwhile holds nothing any more.
+            let path = path.strip_prefix(home).unwrap_or(&path);
             found.push((path.display().to_string(), content));
         }
     }
