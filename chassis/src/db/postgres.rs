@@ -1,6 +1,11 @@
 //! Units of work on PostgreSQL: transactions of their own, repeated after a lost race.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use sea_orm::{
     ConnAcquireErr, DbErr, RuntimeErr,
@@ -19,6 +24,8 @@ use super::{
 pub(super) const MAX_WRITERS: usize = 32;
 /// Longest wait for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection that nobody needs is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Most tries of a unit of work that PostgreSQL gave up in favour of another one.
 const MAX_TRIES: u32 = 5;
 
@@ -31,7 +38,8 @@ struct Shared {
     options: PgConnectOptions,
     places: Arc<Semaphore>,
     /// Not tested before use, which would cost a round trip for each unit of work: a broken one is noticed by its BEGIN.
-    idle: std::sync::Mutex<Vec<PgConnection>>,
+    /// The one that was used last stands last, with the time since which it waits.
+    idle: Mutex<VecDeque<(Instant, PgConnection)>>,
 }
 
 /// A transaction that has begun. Dropped on the way it is undone.
@@ -47,7 +55,7 @@ impl Writers {
             shared: Arc::new(Shared {
                 options: options.disable_statement_logging(),
                 places: Arc::new(Semaphore::new(MAX_WRITERS)),
-                idle: std::sync::Mutex::default(),
+                idle: Mutex::default(),
             }),
         }
     }
@@ -108,10 +116,10 @@ impl Writers {
             .and_then(Result::ok)
             .ok_or(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))?;
         loop {
-            let idle = shared.idle().pop();
+            let idle = shared.idle().pop_back();
             let is_new = idle.is_none();
             let connection = match idle {
-                Some(connection) => connection,
+                Some((_, connection)) => connection,
                 None => shared.connect().await?,
             };
             let link = Link::postgres(connection);
@@ -142,14 +150,18 @@ impl Shared {
     fn give_back(&self, link: Arc<Link>) {
         // A unit of work that kept its handle, which is of no use any more, keeps the connection: it is closed with it.
         if let Some(connection) = Arc::into_inner(link).and_then(Link::into_postgres) {
-            self.idle().push(connection);
+            let mut idle = self.idle();
+            idle.push_back((Instant::now(), connection));
+            if let Some((since, _)) = idle.front()
+                && since.elapsed() > IDLE_TIMEOUT
+            {
+                idle.pop_front();
+            }
         }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<PgConnection>> {
-        self.idle
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn idle(&self) -> MutexGuard<'_, VecDeque<(Instant, PgConnection)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

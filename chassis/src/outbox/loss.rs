@@ -117,7 +117,6 @@ impl Inspector {
         let sent_us: Option<i64> = newest
             .map(|row| row.try_get("", "sent_at_us"))
             .transpose()?;
-        let is_young = |us| us > stream::oldest_held_us() + CLOCK_SLACK_US;
         Ok(sent_us.is_some_and(is_young).then_some(Lost {
             after: i64::MAX as u64,
             before: first_sequence,
@@ -188,6 +187,11 @@ impl Inspector {
             })
             .await
     }
+}
+
+/// Whether an event was sent so late that the stream cannot have removed it for its age.
+pub(super) fn is_young(sent_at_us: i64) -> bool {
+    sent_at_us > stream::oldest_held_us() + CLOCK_SLACK_US
 }
 
 /// Whether the stream has our event where it was acknowledged.

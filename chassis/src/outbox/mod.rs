@@ -8,6 +8,7 @@ mod batch;
 mod history;
 mod lag;
 mod loss;
+mod publish;
 mod relay;
 mod transient;
 mod verify;

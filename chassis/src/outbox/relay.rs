@@ -1,42 +1,35 @@
 //! Publishes the outbox: one event in flight per aggregate, many aggregates at once.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
-use async_nats::{
-    HeaderMap,
-    jetstream::{self, publish::PublishAck},
-};
-use futures::{StreamExt as _, stream::FuturesUnordered};
+use async_nats::jetstream;
 use opentelemetry::{global, metrics::Counter};
 use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement};
-use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use super::{ORIGIN, loss::Inspector};
+use super::{
+    ORIGIN,
+    loss::Inspector,
+    publish::{Row, publish},
+};
 use crate::{
     clock,
     db::{Db, Error},
-    events::header,
 };
 
 /// Most rows that are read at a time.
 const MAX_BATCH_ROWS: usize = 512;
-/// Most aggregates that are published at the same time.
-const MAX_AGGREGATES_IN_FLIGHT: usize = 256;
 /// Most published rows that wait to be marked as sent.
 const MAX_UNMARKED_ROWS: usize = 2048;
 /// Longest time that published rows wait to be marked. A crash in between only sends them again.
 const MARK_INTERVAL: Duration = Duration::from_millis(200);
 /// How often the outbox is looked at although nobody said that it has news.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// Longest wait for the broker's acknowledgement.
-const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Wait after a failed round, so that a broker that is away is not asked in a tight loop.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
@@ -48,34 +41,6 @@ const OTHERS_FOR: Duration = Duration::from_secs(2);
 const MAX_READ_AGAIN: usize = 64;
 /// How often the lag is counted while something waits.
 const LAG_INTERVAL: Duration = Duration::from_secs(5);
-
-/// One unsent row.
-#[derive(Debug, FromQueryResult)]
-struct Row {
-    id: i64,
-    event_id: Uuid,
-    event_type: String,
-    subject: String,
-    aggregate_id: String,
-    payload: Vec<u8>,
-    transient: Option<Vec<u8>>,
-    traceparent: Option<String>,
-    request_id: Option<String>,
-    occurred_at_us: i64,
-    /// The process that wrote it.
-    origin: Option<i64>,
-    /// Where the broker had it, negative, if it lost it.
-    stream_seq: Option<i64>,
-}
-
-/// What a round of publishing came to.
-struct Round {
-    /// Rows that the broker has, with their sequence in the stream.
-    sent: Vec<(i64, u64)>,
-    /// The lowest sequence that the broker gave to an event that it did not have yet.
-    lowest_new: Option<u64>,
-    failed: bool,
-}
 
 /// Tells one connection to a broker from the next.
 type Connection = (String, u64);
@@ -335,117 +300,4 @@ fn ours(rows: Vec<Row>) -> Vec<Row> {
     rows.into_iter()
         .filter(|row| aggregates.contains(&row.aggregate_id))
         .collect()
-}
-
-/// Publishes rows: those of one aggregate one after another, up to the first that fails.
-async fn publish(jetstream: &jetstream::Context, service: &str, rows: Vec<Row>) -> Round {
-    let mut aggregates: HashMap<String, VecDeque<Row>> = HashMap::new();
-    let mut order = Vec::new();
-    for row in rows {
-        let queue = aggregates
-            .entry(row.aggregate_id.clone())
-            .or_insert_with(|| {
-                order.push(row.aggregate_id.clone());
-                VecDeque::new()
-            });
-        queue.push_back(row);
-    }
-    let mut waiting = order
-        .into_iter()
-        .filter_map(|aggregate| aggregates.remove(&aggregate))
-        .collect::<VecDeque<_>>();
-    let mut in_flight = FuturesUnordered::new();
-    let mut round = Round {
-        sent: Vec::new(),
-        lowest_new: None,
-        failed: false,
-    };
-    loop {
-        while in_flight.len() < MAX_AGGREGATES_IN_FLIGHT {
-            let Some(queue) = waiting.pop_front() else {
-                break;
-            };
-            in_flight.push(publish_in_order(jetstream, service, queue));
-        }
-        let Some((acks, failed)) = in_flight.next().await else {
-            return round;
-        };
-        for (id, ack) in acks {
-            round.sent.push((id, ack.sequence));
-            if !ack.duplicate {
-                round.lowest_new = Some(
-                    round
-                        .lowest_new
-                        .map_or(ack.sequence, |lowest| lowest.min(ack.sequence)),
-                );
-            }
-        }
-        round.failed |= failed;
-    }
-}
-
-async fn publish_in_order(
-    jetstream: &jetstream::Context,
-    service: &str,
-    rows: VecDeque<Row>,
-) -> (Vec<(i64, PublishAck)>, bool) {
-    let mut sent = Vec::new();
-    for row in rows {
-        let id = row.id;
-        match publish_one(jetstream, service, row).await {
-            Ok(ack) => sent.push((id, ack)),
-            Err(error) => {
-                tracing::warn!(%error, "event was not published; trying again");
-                return (sent, true);
-            }
-        }
-    }
-    (sent, false)
-}
-
-async fn publish_one(
-    jetstream: &jetstream::Context,
-    service: &str,
-    row: Row,
-) -> Result<PublishAck, String> {
-    let mut headers = HeaderMap::new();
-    let id = row.event_id.to_string();
-    let message_id = match row.stream_seq {
-        // The broker may still know the id of a message that was deleted, and would take this one for its duplicate.
-        Some(lost) => format!("{id}{lost}"),
-        None => id.clone(),
-    };
-    headers.insert(header::MESSAGE_ID, message_id);
-    headers.insert(header::ID, id.as_str());
-    headers.insert(header::POSITION, row.id.to_string());
-    headers.insert(header::SPEC_VERSION, "1.0");
-    headers.insert(header::SOURCE, format!("/caravan/{service}"));
-    headers.insert(header::TYPE, row.event_type);
-    headers.insert(header::SUBJECT, row.aggregate_id);
-    headers.insert(header::CONTENT_TYPE, "application/protobuf");
-    if let Ok(time) = clock::from_us(row.occurred_at_us).format(&Rfc3339) {
-        headers.insert(header::TIME, time);
-    }
-    if let Some(traceparent) = row.traceparent {
-        headers.insert(header::TRACEPARENT, traceparent);
-    }
-    if let Some(request_id) = row.request_id {
-        headers.insert(header::REQUEST_ID, request_id);
-    }
-    let mut payload = row.payload;
-    payload.extend(row.transient.unwrap_or_default());
-    let publish = async {
-        let ack = jetstream
-            .publish_with_headers(row.subject, headers, payload.into())
-            .await;
-        // An error in the acknowledgement comes as an error here, whatever sequence it carries.
-        ack.map_err(|error| error.to_string())?
-            .await
-            .map_err(|error| error.to_string())
-    };
-    match tokio::time::timeout(ACK_TIMEOUT, publish).await {
-        Ok(Ok(ack)) => Ok(ack),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err("no acknowledgement in time".to_owned()),
-    }
 }

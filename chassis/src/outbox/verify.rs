@@ -12,7 +12,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
 use uuid::Uuid;
 
-use super::loss::{Sent, is_ours};
+use super::loss::{Sent, is_ours, is_young};
 use crate::{
     db::{Db, Error},
     events::{header, stream},
@@ -36,6 +36,7 @@ struct Row {
     subject: String,
     aggregate_id: String,
     stream_seq: i64,
+    sent_at_us: i64,
 }
 
 /// Looks for every event that the stream acknowledged and should still hold. With `repair` those that are missing are sent
@@ -70,7 +71,6 @@ pub(crate) async fn verify(
             .map(|message| (message.sequence, message.event_id))
             .collect();
         for row in rows(db, after, until).await? {
-            // Too old for the stream, which forgets by age.
             let sequence = row.stream_seq as u64;
             let mut is_held = left.remove(&(sequence, Some(row.event_id)));
             if !is_held && sequence > state.last_sequence {
@@ -81,7 +81,8 @@ pub(crate) async fn verify(
                 };
                 is_held = is_ours(&stream, &sent).await?;
             }
-            if !is_held && sequence < state.first_sequence {
+            // By itself a stream removes from its beginning only what is too old.
+            if !is_held && sequence < state.first_sequence && !is_young(row.sent_at_us) {
                 continue;
             }
             answer.checked += 1;
@@ -120,7 +121,7 @@ async fn rows(db: &Db, after: u64, until: u64) -> Result<Vec<Row>, Error> {
     let connection = db.read();
     let statement = Statement::from_sql_and_values(
         connection.get_database_backend(),
-        "SELECT id, event_id, subject, aggregate_id, stream_seq FROM outbox \
+        "SELECT id, event_id, subject, aggregate_id, stream_seq, sent_at_us FROM outbox \
          WHERE stream_seq > $1 AND stream_seq <= $2 AND sent_at_us > $3 ORDER BY stream_seq",
         [
             (after as i64).into(),
