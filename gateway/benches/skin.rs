@@ -29,12 +29,7 @@ fn gateway(policies: Policies) -> Arc<Gateway> {
     let policies = Arc::new(policies);
     let directory = Directory::new(&[], &Default::default(), 1);
     let api = Api::compile(&Contract::built_in(), &directory, &policies).expect("the contract");
-    Arc::new(Gateway::new(
-        api,
-        policies,
-        false,
-        CancellationToken::new(),
-    ))
+    Arc::new(Gateway::new(api, policies, false, CancellationToken::new()))
 }
 
 /// A request with what browsers and clients usually send along.

@@ -66,7 +66,11 @@ pub(crate) fn is_json(content_type: &str) -> bool {
 /// `application/x-ndjson` and its other names.
 pub(crate) fn is_lines(content_type: &str) -> bool {
     let media = content_type.split(';').next().unwrap_or_default().trim();
-    ["application/x-ndjson", "application/ndjson", "application/jsonl"]
-        .iter()
-        .any(|known| media.eq_ignore_ascii_case(known))
+    [
+        "application/x-ndjson",
+        "application/ndjson",
+        "application/jsonl",
+    ]
+    .iter()
+    .any(|known| media.eq_ignore_ascii_case(known))
 }

@@ -29,7 +29,10 @@ async fn world(yaml: &str) -> World {
 
 async fn guarded(yaml: &str) -> (World, Signer) {
     let signer = Signer::new();
-    let policies = Policies::new(settings(yaml), Some(Verifier::new("caravan", signer.clone())));
+    let policies = Policies::new(
+        settings(yaml),
+        Some(Verifier::new("caravan", signer.clone())),
+    );
     (World::with(policies).await, signer)
 }
 
@@ -118,7 +121,10 @@ routes:
 #[tokio::test]
 async fn each_caller_has_a_rate() {
     let (world, signer) = guarded("routes: [{route: GET /v1/orders, rate: 2/h}]").await;
-    let (ada, bob) = (signer.user(Uuid::now_v7(), &[]), signer.user(Uuid::now_v7(), &[]));
+    let (ada, bob) = (
+        signer.user(Uuid::now_v7(), &[]),
+        signer.user(Uuid::now_v7(), &[]),
+    );
     let list = |token: &str| send(world.get("/v1/orders").bearer_auth(token));
     let first = list(&ada).await;
     assert_eq!(header(&first, "ratelimit-policy"), "\"route\";q=2;w=3600");
@@ -202,7 +208,10 @@ async fn a_change_forgets_what_was_kept() {
 async fn callers_do_not_see_each_others_answers() {
     let yaml = "routes: [{route: GET /v1/orders, cache: {ttl: 1m}}]";
     let (world, signer) = guarded(yaml).await;
-    let (ada, bob) = (signer.user(Uuid::now_v7(), &[]), signer.user(Uuid::now_v7(), &[]));
+    let (ada, bob) = (
+        signer.user(Uuid::now_v7(), &[]),
+        signer.user(Uuid::now_v7(), &[]),
+    );
     let list = |token: &str| send(world.get("/v1/orders").bearer_auth(token));
     for (token, calls) in [(&ada, 1), (&ada, 1), (&bob, 2), (&bob, 2), (&ada, 2)] {
         let response = list(token).await;

@@ -21,10 +21,10 @@ use std::{
     sync::atomic::AtomicU64,
 };
 
-pub(crate) use cache::etag;
 use cache::Store;
-use chassis::{Caller, auth::Verifier};
+pub(crate) use cache::etag;
 pub use chassis::network::Network;
+use chassis::{Caller, auth::Verifier};
 pub(crate) use compress::Variants;
 pub use cors::Cors;
 use http::{HeaderMap, StatusCode};
