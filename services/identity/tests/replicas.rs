@@ -5,7 +5,10 @@ use std::time::Duration;
 use alone::{Engine, database_url, on_both_engines};
 use chassis::db::Db;
 use futures::future::join_all;
-use identity::{store::migrations::Migrator, tokens::{Rules, Tokens}};
+use identity::{
+    store::migrations::Migrator,
+    tokens::{Rules, Tokens},
+};
 
 on_both_engines!(replicas_that_boot_at_once_agree_on_the_key);
 

@@ -65,10 +65,7 @@ impl Client {
     ) -> Result<Self, ClientError> {
         if let Some(unknown) = scopes.iter().find(|scope| !known.contains(scope.as_str())) {
             let known: Vec<_> = known.iter().copied().collect();
-            return Err(ClientError::UnknownScope(
-                unknown.clone(),
-                known.join(", "),
-            ));
+            return Err(ClientError::UnknownScope(unknown.clone(), known.join(", ")));
         }
         if scopes.contains(MESH) && scopes.len() > 1 {
             return Err(ClientError::NotAlone);

@@ -7,7 +7,7 @@ pub mod clients;
 pub mod entity;
 pub mod mails;
 pub mod migrations;
-pub mod second_factors;
 pub mod revoked_tokens;
+pub mod second_factors;
 pub mod sessions;
 pub mod signing_keys;

@@ -7,7 +7,7 @@ pub mod credential;
 pub mod login_challenge;
 pub mod mail;
 pub mod recovery_code;
-pub mod second_factor;
 pub mod revoked_token;
+pub mod second_factor;
 pub mod session;
 pub mod signing_key;
