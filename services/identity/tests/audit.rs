@@ -12,7 +12,7 @@ use contracts::caravan::{
     },
 };
 use identity::{
-    domain::audit::{Action, Entry},
+    domain::audit::{Action, Collected, Entry},
     store::{self, migrations::Migrator},
 };
 use sea_orm::ConnectionTrait as _;
@@ -340,6 +340,23 @@ async fn entries_stay_as_they_are(engine: Engine) {
             .await;
         assert!(changed.is_err(), "{sql}");
     }
+    let old = &Collected {
+        id: Uuid::now_v7(),
+        time: clock::now() - Duration::days(401),
+        service: "catalog".into(),
+        actor: "client:erp".into(),
+        action: "PRODUCT_RETIRED".into(),
+        target: "p-1".into(),
+        detail: String::new(),
+        request_id: String::new(),
+    };
+    let purged = db
+        .write(|tx| async move {
+            store::audit::collect(&tx, old.clone()).await?;
+            store::audit::purge(&tx, clock::now(), 10).await
+        })
+        .await;
+    assert_eq!(purged.expect("too old"), 1);
     // Not even a purge whose clock is wrong takes what is young.
     let much_later = clock::now() + Duration::days(500);
     for (now, refused) in [(clock::now(), false), (much_later, true)] {
