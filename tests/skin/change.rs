@@ -1,5 +1,7 @@
 //! Changes of valid requests, drawn at random: of JSON as a tree and as text, of path, query, verb and headers, and of bytes.
 
+use std::mem;
+
 use fastrand::Rng;
 use prost_reflect::{DynamicMessage, prost::Message as _};
 use serde_json::{Map, Value as Json, json};
@@ -245,11 +247,21 @@ fn change_query(rng: &mut Rng, query: &mut String) {
     query.push_str(&more);
 }
 
+/// Gives a parameter of the query another value.
+fn change_parameter(rng: &mut Rng, parameters: &mut [(String, String)]) {
+    let place = rng.usize(..parameters.len());
+    parameters[place].1 = match odd(rng) {
+        Json::String(text) => text,
+        other => other.to_string(),
+    };
+}
+
 /// A request of REST with some changes, as bytes of HTTP/1.1.
 pub(crate) fn rest(rng: &mut Rng, asked: Asked, token: &str) -> Vec<u8> {
     let mut asked = asked;
     let mut verb = asked.verb.to_string();
-    let mut query = contract::form(&asked.query);
+    let mut parameters = mem::take(&mut asked.query);
+    let mut query = String::new();
     let mut headers = vec![
         (
             "authorization".to_owned(),
@@ -261,6 +273,7 @@ pub(crate) fn rest(rng: &mut Rng, asked: Asked, token: &str) -> Vec<u8> {
     for _ in 0..rng.usize(1..4) {
         match rng.u8(..12) {
             0..5 if !asked.body.is_null() => change_tree(rng, &mut asked.body),
+            0..7 if !parameters.is_empty() => change_parameter(rng, &mut parameters),
             5..7 if !asked.body.is_null() => {
                 let bytes = body.get_or_insert_with(|| asked.text().into_bytes());
                 change_bytes(rng, bytes);
@@ -279,14 +292,16 @@ pub(crate) fn rest(rng: &mut Rng, asked: Asked, token: &str) -> Vec<u8> {
                 ];
                 verb = (*rng.choice(verbs.iter()).expect("some")).to_owned();
             }
-            _ => change_query(rng, &mut query),
+            9 | 10 => change_query(rng, &mut query),
+            _ => {}
         }
     }
     let body = body.unwrap_or_else(|| asked.text().into_bytes());
-    let query = if query.is_empty() {
-        query
-    } else {
-        format!("?{query}")
+    let known = contract::form(&parameters);
+    let query = match (known.is_empty(), query.is_empty()) {
+        (true, true) => String::new(),
+        (false, false) => format!("?{known}&{query}"),
+        _ => format!("?{known}{query}"),
     };
     request(&verb, &format!("{}{query}", asked.path), &headers, &body)
 }

@@ -150,6 +150,10 @@ pub(crate) fn sample(message: &MessageDescriptor, whole: bool, known: Known<'_>)
             continue;
         }
         let own = known(&field);
+        // Only a list itself can make one.
+        if field.name() == "page_token" && own.is_none() {
+            continue;
+        }
         let value = if field.is_list() {
             let items = match &rules.r#type {
                 Some(Type::Repeated(list)) => list.items.as_deref().cloned().unwrap_or_default(),
