@@ -1,12 +1,16 @@
 //! What happens is told as events, and one request can be followed through the whole mesh.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, process::Stdio, time::Duration};
 
-use async_nats::jetstream::{self, consumer::pull, message::Message};
+use async_nats::{
+    HeaderMap,
+    jetstream::{self, consumer::pull, message::Message},
+};
 use contracts::caravan::ordering::v1::OrderConfirmed;
 use futures::StreamExt;
 use kit::{
     World,
+    mesh::caravan,
     rest::{Answer, send},
     shop::{Order, Status, an_order},
     wait::until,
@@ -17,13 +21,13 @@ use serde_json::Value;
 kit::stories!(
     events_carry_their_envelope_in_headers,
     one_request_is_followed_through_the_mesh,
+    operators_look_after_events_on_the_command_line,
 );
 
 /// Longest wait for an event that was caused already.
 const EVENT_WITHIN: Duration = Duration::from_secs(30);
 
-/// The first message on a subject of a service's stream.
-async fn first(world: &World, stream: &str, subject: &str) -> Message {
+async fn broker(world: &World) -> jetstream::Context {
     let address = world
         .process("nats-server")
         .nats
@@ -31,7 +35,13 @@ async fn first(world: &World, stream: &str, subject: &str) -> Message {
     let client = async_nats::connect(address)
         .await
         .expect("the broker answers");
-    let stream = jetstream::new(client)
+    jetstream::new(client)
+}
+
+/// The first message on a subject of a service's stream.
+async fn first(world: &World, stream: &str, subject: &str) -> Message {
+    let stream = broker(world)
+        .await
         .get_stream(stream)
         .await
         .expect("the stream is there");
@@ -145,4 +155,117 @@ async fn one_request_is_followed_through_the_mesh(world: &World) {
     for secret in [ada.rest.token().expect("logged in"), kit::shop::PASSWORD] {
         assert!(!log.contains(secret), "a secret is in the log");
     }
+}
+
+/// Runs `caravan events` on this mesh: whether it ended with exit code 0, and what it printed, line by line.
+fn events(world: &World, arguments: &[&str]) -> (bool, Vec<String>) {
+    let output = caravan()
+        .arg("events")
+        .args(arguments)
+        .arg("--home")
+        .arg(world.mesh_home())
+        .stdin(Stdio::null())
+        .output()
+        .expect("the caravan binary lies beside the tests");
+    let text = String::from_utf8_lossy(&output.stdout);
+    if text.is_empty() {
+        eprintln!("{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    (
+        output.status.success(),
+        text.lines().map(str::to_owned).collect(),
+    )
+}
+
+fn json(line: &str) -> Value {
+    serde_json::from_str(line).expect("JSON")
+}
+
+async fn operators_look_after_events_on_the_command_line(world: &World) {
+    let consumer = "ordering-on_account_registered";
+    for name in ["ada", "bob", "eve"] {
+        world.customer(name).await;
+    }
+    first(world, "IDENTITY", "identity.account.registered.v1").await;
+
+    // What somebody else puts on the subject is no event of ours.
+    let event_id = "01890000-0000-7000-8000-000000000001";
+    let mut headers = HeaderMap::new();
+    headers.insert("ce-id", event_id);
+    headers.insert("ce-type", "caravan.identity.v1.AccountRegistered");
+    headers.insert("ce-subject", "nobody");
+    let jetstream = broker(world).await;
+    let subject = "identity.account.registered.v1";
+    let ack = jetstream
+        .publish_with_headers(subject, headers, "no protobuf".into())
+        .await;
+    ack.expect("sent").await.expect("stored");
+    until("it is a dead letter", || async {
+        match events(world, &["dlq", "list", "--json"]) {
+            (true, lines) if lines.len() == 1 => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
+    let (_, listed) = events(world, &["dlq", "list", "--consumer", consumer]);
+    assert!(listed[0].contains("DATA_LOSS"), "{listed:?}");
+    let (ok, shown) = events(world, &["dlq", "show", consumer, event_id, "--json"]);
+    assert!(ok, "{shown:?}");
+    let shown = json(&shown[0]);
+    assert_eq!(shown["aggregateId"], "nobody");
+    assert_eq!(shown["headers"]["ce-id"], event_id);
+    // It cannot be handled now either, and the exit code says so.
+    let (ok, said) = events(world, &["dlq", "redrive", consumer, event_id]);
+    assert!(!ok && said == ["0 handled, 1 failed again"], "{said:?}");
+    let (ok, said) = events(world, &["dlq", "redrive", "ordering-on_account_closed"]);
+    assert!(ok && said == ["0 handled, 0 failed again"], "{said:?}");
+
+    // Everybody has had everything.
+    let (ok, said) = events(world, &["replay", consumer, "--from", "1h"]);
+    assert!(
+        ok && said[0].contains(" 0 handled for the first time"),
+        "{said:?}"
+    );
+
+    // An event that is taken out of the stream is missed, and sent again.
+    let verify = |arguments: &[&str]| {
+        let (ok, lines) = events(
+            world,
+            &[&["verify", "--json", "--service", "identity"], arguments].concat(),
+        );
+        (ok, json(&lines[0]))
+    };
+    until("outbox and stream are the same", || async {
+        match verify(&[]) {
+            (true, said) if said["unsent"] == 0 => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
+    let stream = jetstream.get_stream("IDENTITY").await.expect("there");
+    // Not the first or the last one: the publisher would notice by itself.
+    let mut sequence = stream.get_info().await.expect("info").state.first_sequence + 1;
+    while stream
+        .get_raw_message(sequence)
+        .await
+        .expect("there")
+        .subject
+        .as_str()
+        != subject
+    {
+        sequence += 1;
+    }
+    stream.delete_message(sequence).await.expect("deleted");
+    let (ok, said) = verify(&[]);
+    assert!(!ok && said["missing"] == 1, "{said}");
+    assert_eq!(said["missingEvents"][0]["streamSequence"], sequence);
+    let (ok, said) = verify(&["--repair"]);
+    assert!(ok && said["repaired"] == 1, "{said}");
+    until("it is in the stream again", || async {
+        match verify(&[]) {
+            (true, said) if said["unsent"] == 0 => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
 }

@@ -5,6 +5,8 @@ pub mod entity;
 pub mod history;
 pub mod migrations;
 pub mod orders;
+#[cfg(test)]
+mod plans;
 pub mod rebuild;
 mod record;
 pub mod snapshots;

@@ -6,7 +6,7 @@ use chassis::{clock, db::Error, page::Page};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, EntityTrait, JoinType, QueryFilter, QueryOrder, QuerySelect,
-    RelationDef,
+    RelationDef, SelectTwo,
     sea_query::{Expr, OnConflict},
 };
 use uuid::Uuid;
@@ -135,6 +135,15 @@ pub async fn list(
     customer: Option<Uuid>,
     page: &Page,
 ) -> Result<Vec<Order>, Error> {
+    let found = query(customer, page).all(db).await?;
+    with_lines(db, found).await
+}
+
+/// What [`list`] asks: served by an index however many orders there are.
+pub(super) fn query(
+    customer: Option<Uuid>,
+    page: &Page,
+) -> SelectTwo<Entity, order_customer::Entity> {
     let mut query = Entity::find();
     if let Some(customer) = customer {
         query = query.filter(Column::CustomerId.eq(customer));
@@ -142,14 +151,11 @@ pub async fn list(
     if let Some(after) = page.after {
         query = query.filter(Column::Id.lt(after));
     }
-    let found = query
+    query
         .order_by_desc(Column::Id)
         .limit(page.limit())
         .join(JoinType::LeftJoin, customers())
         .select_also(order_customer::Entity)
-        .all(db)
-        .await?;
-    with_lines(db, found).await
 }
 
 /// The orders whose ids lie behind `after` and not behind `last`, by their ids; on PostgreSQL nobody else changes them before
