@@ -184,7 +184,13 @@ impl Saga {
         }
         let each = self.definition.steps[step].for_each.as_ref();
         let places = each.map_or(1, |each| each.max_parallel);
-        if run.units().filter(|unit| of(unit).is_at_work()).count() >= places {
+        // Also while the saga turns back: what is being done still has its place.
+        let at_work = |unit: &Unit<'_>| {
+            [unit.action, unit.compensation]
+                .iter()
+                .any(|run| run.progress.is_at_work())
+        };
+        if run.units().filter(at_work).count() >= places {
             return None;
         }
         let idle = run.units().find(|unit| {
