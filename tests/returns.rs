@@ -338,7 +338,11 @@ async fn an_operator_brings_parked_sagas_on(world: &World) {
     }
     until("all are parked", || async {
         let parked = parked(world, "stuck").await;
-        if parked.len() == 3 { Ok(()) } else { Err(parked) }
+        if parked.len() == 3 {
+            Ok(())
+        } else {
+            Err(parked)
+        }
     })
     .await;
     let table = done(world, &["list", "--step", "take", "--limit", "2"]).await;
@@ -352,9 +356,16 @@ async fn an_operator_brings_parked_sagas_on(world: &World) {
     // Left out, known to be done, and tried again: in vain, and once the fault is mended.
     let (text, success) = saga(world, &["skip", "stuck/a", "take"]).await;
     assert!(!success && text.contains("--reason"), "{text}");
-    done(world, &["skip", "stuck/a", "take", "--reason", "not needed"]).await;
+    done(
+        world,
+        &["skip", "stuck/a", "take", "--reason", "not needed"],
+    )
+    .await;
     let skipped = done(world, &["watch", "stuck/a"]).await;
-    assert!(skipped.contains("COMPLETED") && skipped.contains("not needed"), "{skipped}");
+    assert!(
+        skipped.contains("COMPLETED") && skipped.contains("not needed"),
+        "{skipped}"
+    );
     let resolve = ["resolve", "stuck/b", "take", "--reason", "done by hand"];
     let (text, success) = saga(world, &[&resolve[..], &["--fail", "NO"]].concat()).await;
     assert!(!success && text.contains("only goes forward"), "{text}");
