@@ -3,7 +3,10 @@ use aws_lc_rs::{
     signature::{Ed25519KeyPair, KeyPair as _},
 };
 use axum::{Router, routing::get};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use http::StatusCode;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
@@ -35,9 +38,12 @@ impl Foreign {
         let n = public.modulus().big_endian_without_leading_zero();
         let e = public.exponent().big_endian_without_leading_zero();
         let der = aws_lc_rs::encoding::AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair);
+        // As DER jsonwebtoken takes PKCS#1 only.
+        let pem = STANDARD.encode(der.expect("PKCS#8").as_ref());
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{pem}\n-----END PRIVATE KEY-----\n");
         Self {
             algorithm: Algorithm::RS256,
-            private: EncodingKey::from_rsa_der(der.expect("PKCS#8").as_ref()),
+            private: EncodingKey::from_rsa_pem(pem.as_bytes()).expect("a key"),
             jwk: json!({"kty": "RSA", "alg": "RS256", "use": "sig", "kid": kid, "n": encode(n), "e": encode(e)}),
         }
     }

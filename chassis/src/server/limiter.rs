@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -63,7 +63,7 @@ pub(super) struct Place {
     start: Instant,
     /// Calls at once when it began, itself included; `None` where it waits rather than works.
     beside: Option<usize>,
-    went_well: bool,
+    went_well: AtomicBool,
 }
 
 impl Limiter {
@@ -90,33 +90,29 @@ impl Limiter {
         self.limit.load(Relaxed)
     }
 
-    /// Takes a call in; `None` where it is one too many.
-    pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
-        let beside = self.running.fetch_add(1, Relaxed) + 1;
-        if beside > self.limit() {
-            self.running.fetch_sub(1, Relaxed);
-            return None;
-        }
-        Some(self.place(Some(beside)))
+    /// Whether one more call is taken. One that mostly waits is turned away where others are, but is counted for itself.
+    pub(super) fn has_room(&self, waits: bool) -> bool {
+        let is_free = self.running.load(Relaxed) < self.limit();
+        is_free && (!waits || self.waiting.load(Relaxed) < MAX_WAITING)
     }
 
-    /// Takes in a call that mostly waits: it is turned away where others are, but counts for itself and its time says nothing.
-    pub(super) fn enter_waiting(self: &Arc<Self>) -> Option<Place> {
-        let waiting = self.waiting.fetch_add(1, Relaxed) + 1;
-        if waiting > MAX_WAITING || self.running.load(Relaxed) >= self.limit() {
-            self.waiting.fetch_sub(1, Relaxed);
+    /// Takes a call in, where it is not one too many, and counts it from now on.
+    pub(super) fn enter(self: &Arc<Self>, waits: bool) -> Option<Place> {
+        let (count, most) = match waits {
+            true => (&self.waiting, MAX_WAITING),
+            false => (&self.running, self.limit()),
+        };
+        let beside = count.fetch_add(1, Relaxed) + 1;
+        if beside > most {
+            count.fetch_sub(1, Relaxed);
             return None;
         }
-        Some(self.place(None))
-    }
-
-    fn place(self: &Arc<Self>, beside: Option<usize>) -> Place {
-        Place {
+        Some(Place {
             limiter: self.clone(),
             start: Instant::now(),
-            beside,
-            went_well: false,
-        }
+            beside: (!waits).then_some(beside),
+            went_well: AtomicBool::new(false),
+        })
     }
 
     /// Learns from a call, and moves the limit where it is time to.
@@ -158,8 +154,8 @@ impl Limiter {
 
 impl Place {
     /// The call was answered, and not by a refusal, which says nothing of how long the work takes.
-    pub(super) fn went_well(&mut self) {
-        self.went_well = true;
+    pub(super) fn went_well(&self) {
+        self.went_well.store(true, Relaxed);
     }
 }
 
@@ -172,7 +168,7 @@ impl Drop for Place {
         self.limiter.running.fetch_sub(1, Relaxed);
         let now = Instant::now();
         // Also what was given up says that it took too long.
-        if self.went_well || now - self.start > self.limiter.bounds.latency {
+        if *self.went_well.get_mut() || now - self.start > self.limiter.bounds.latency {
             self.limiter.learn(self.start, beside, now);
         }
     }
@@ -262,15 +258,17 @@ mod tests {
             ceiling: 2,
             ..BOUNDS
         }));
-        let first = limiter.enter();
-        let waiting = limiter.enter_waiting();
-        let second = limiter.enter();
+        let (first, waiting, second) = (
+            limiter.enter(false),
+            limiter.enter(true),
+            limiter.enter(false),
+        );
         assert!(first.is_some() && second.is_some() && waiting.is_some());
-        assert!(limiter.enter().is_none());
-        assert!(limiter.enter_waiting().is_none());
+        assert!(limiter.enter(false).is_none());
+        assert!(!limiter.has_room(false) && !limiter.has_room(true));
         drop(first);
-        assert!(limiter.enter_waiting().is_some());
-        assert!(limiter.enter().is_some());
+        assert!(limiter.has_room(false) && limiter.has_room(true));
+        assert!(limiter.enter(false).is_some());
         drop((second, waiting));
         assert_eq!(limiter.running.load(Relaxed), 0);
         assert_eq!(limiter.waiting.load(Relaxed), 0);

@@ -1,17 +1,25 @@
 //! Turns calls away early where an rpc has more of them than it gets done in time.
+//!
+//! A call is looked at when its headers are there, and counted when its message is: who opens calls and sends nothing takes no
+//! place from others.
 
 use std::{
     collections::HashMap,
     convert::Infallible,
     future::Future,
     pin::Pin,
-    sync::{Arc, LazyLock, Weak},
+    sync::{Arc, LazyLock, OnceLock, Weak},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use axum::{extract::Request, response::Response};
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    extract::Request,
+    response::Response,
+};
 use http::HeaderMap;
+use http_body::{Frame, SizeHint};
 use opentelemetry::{KeyValue, metrics::Counter};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -112,19 +120,65 @@ where
         let Some(limiter) = self.limiters.get(request.uri().path()) else {
             return Shedding::Taken(self.inner.call(request), None);
         };
-        let method = methods::get(request.uri().path());
-        let place = match method.is_some_and(|method| waits(method, request.headers())) {
-            true => limiter.enter_waiting(),
-            false => limiter.enter(),
+        let Some(method) = methods::get(request.uri().path()) else {
+            return Shedding::Taken(self.inner.call(request), None);
         };
-        match place {
-            Some(place) => Shedding::Taken(self.inner.call(request), Some(place)),
-            None => {
-                let path = method.map_or("", |method| method.path);
-                SHED.add(1, &[KeyValue::new("method", path)]);
-                Shedding::TurnedAway(Some(answer(&overloaded())))
-            }
+        let waits = waits(method, request.headers());
+        if !limiter.has_room(waits) {
+            return Shedding::TurnedAway(Some(answer(&turn_away(method.path))));
         }
+        let place = Arc::default();
+        let counted = |body| Counted {
+            body,
+            path: method.path,
+            limiter: limiter.clone(),
+            waits,
+            place: Arc::clone(&place),
+        };
+        let request = request.map(|body| Body::new(counted(body)));
+        Shedding::Taken(self.inner.call(request), Some(place))
+    }
+}
+
+/// A request's body that counts its call when it has been read.
+#[derive(Debug)]
+struct Counted {
+    body: Body,
+    path: &'static str,
+    limiter: Arc<Limiter>,
+    waits: bool,
+    place: Arc<OnceLock<Place>>,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if frame.is_some() || self.place.get().is_some() {
+            return Poll::Ready(frame);
+        }
+        match self.limiter.enter(self.waits) {
+            Some(place) => {
+                let _ = self.place.set(place);
+                Poll::Ready(None)
+            }
+            // tonic answers with the status that it finds in an error.
+            None => Poll::Ready(Some(Err(axum::Error::new(turn_away(self.path))))),
+        }
+    }
+
+    /// Never: the end is where the call is counted.
+    fn is_end_stream(&self) -> bool {
+        false
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -137,7 +191,9 @@ fn waits(method: &Method, headers: &HeaderMap) -> bool {
             .is_some_and(|prefer| prefer.contains("wait="))
 }
 
-fn overloaded() -> Status {
+/// Counts a refusal, and says what it is.
+fn turn_away(path: &'static str) -> Status {
+    SHED.add(1, &[KeyValue::new("method", path)]);
     let mut details = ErrorDetails::with_error_info("OVERLOADED", status::domain(), HashMap::new());
     details.set_retry_info(Some(RETRY_AFTER));
     Status::with_error_details(
@@ -150,7 +206,8 @@ fn overloaded() -> Status {
 /// The future of a call that is taken, or was turned away.
 #[derive(Debug)]
 pub(super) enum Shedding<F> {
-    Taken(F, Option<Place>),
+    /// Its place is empty until its message is there.
+    Taken(F, Option<Arc<OnceLock<Place>>>),
     TurnedAway(Option<Response>),
 }
 
@@ -161,11 +218,12 @@ impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Future for Sheddi
         match &mut *self {
             Self::Taken(call, place) => {
                 let Ok(response) = ready!(Pin::new(call).poll(context));
-                if let Some(mut place) = place.take() {
-                    // A refusal is nothing but headers.
-                    if !response.headers().contains_key(Status::GRPC_STATUS) {
-                        place.went_well();
-                    }
+                // A refusal is nothing but headers.
+                let went_well = !response.headers().contains_key(Status::GRPC_STATUS);
+                if let Some(place) = place.take().as_ref().and_then(|place| place.get())
+                    && went_well
+                {
+                    place.went_well();
                 }
                 Poll::Ready(Ok(response))
             }
