@@ -1,8 +1,8 @@
 //! Checkpoints of SQLite's log, beside the commits instead of within them.
 //!
 //! By itself SQLite copies the log back into the database within the commit that makes it too long: a commit in a hundred takes
-//! ten times as long as the others. Here a connection of its own does so while commits go on. Only a log that does not become
-//! short because the commits never pause is begun anew under a lock.
+//! ten times as long as the others. Here a connection of its own does so while commits go on. A log that does not become
+//! short because the commits never pause is begun anew under a lock, or by the writer where that lock is not to be had.
 
 use std::{
     fs,
@@ -24,6 +24,8 @@ const GROWTH_BYTES: u64 = 4 << 20;
 const COMMITS_PER_LOOK: u32 = 8;
 /// Pages in the log above which it is begun anew.
 const MAX_LOG_PAGES: i64 = 16_384;
+/// Pages in the log above which commits copy it back themselves: nobody else gets the lock where they follow upon each other.
+pub(super) const LAST_RESORT_PAGES: &str = "32768";
 /// Longest time that commits wait for readers while the log is begun anew.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
 /// Wait after a checkpoint that failed, e.g. on a full disk.

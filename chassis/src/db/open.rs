@@ -18,7 +18,10 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 
 use super::{
-    checkpoint::Checkpoints, migrations::ChassisMigrator, postgres::Writers, writer::Writer,
+    checkpoint::{Checkpoints, LAST_RESORT_PAGES},
+    migrations::ChassisMigrator,
+    postgres::Writers,
+    writer::Writer,
 };
 
 /// Connections that read on SQLite. Writing has one of its own.
@@ -72,7 +75,7 @@ pub(super) async fn sqlite<M: MigratorTrait>(url: &str) -> Result<Sqlite, DbErr>
     single.close().await?;
     let write = write
         .statement_cache_capacity(CACHED_STATEMENTS)
-        .pragma("wal_autocheckpoint", "0");
+        .pragma("wal_autocheckpoint", LAST_RESORT_PAGES);
     let checkpoints = Checkpoints::start(path, write.clone());
     Ok(Sqlite {
         write: Writer::start(write, checkpoints),
