@@ -62,10 +62,15 @@ fn mapped(address: IpAddr) -> u128 {
     address.to_bits()
 }
 
+/// Whether an address is in one of these ranges.
+pub fn is_in(address: IpAddr, networks: &[Network]) -> bool {
+    networks.iter().any(|network| network.contains(address))
+}
+
 /// Who sent a request: the peer, or what trusted proxies say of it. `X-Forwarded-For` is read from its end, as far as it
 /// was written by trusted ones; what stands before that anybody may have made up.
 pub fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
-    let is_trusted = |address| trusted.iter().any(|network| network.contains(address));
+    let is_trusted = |address| is_in(address, trusted);
     let mut client = peer.to_canonical();
     if trusted.is_empty() || !is_trusted(client) {
         return client;
