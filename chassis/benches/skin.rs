@@ -12,6 +12,7 @@ use contracts::{caravan::ordering::v1 as pb, policy};
 use criterion::{BatchSize, Criterion};
 use http::{HeaderMap, header::AUTHORIZATION};
 use prost::Message as _;
+use prost_reflect::ReflectMessage as _;
 use tonic::Request;
 use uuid::Uuid;
 
@@ -82,21 +83,40 @@ fn main() {
 
     let mut criterion = Criterion::default().configure_from_args();
     let mut group = criterion.benchmark_group("service");
-    group.bench_function("a known token and a message of 1 KiB", |bencher| {
-        let message = || message.clone();
-        bencher.iter_batched(
-            message,
-            |message| call(message, admit(&known)),
-            BatchSize::SmallInput,
-        );
+    let checked = |message| call(message, Caller::Anonymous);
+    let message = || message.clone();
+    group.bench_function(
+        "all: a known token, access, a message of 1 KiB",
+        |bencher| {
+            let both = |message| call(message, admit(&known));
+            bencher.iter_batched(message, both, BatchSize::SmallInput);
+        },
+    );
+    group.bench_function("a known token and access", |bencher| {
+        bencher.iter(|| admit(&known));
     });
-    group.bench_function("a message of 1 KiB", |bencher| {
-        let message = || message.clone();
-        let checked = |message| call(message, Caller::Anonymous);
+    let caller = admit(&known);
+    group.bench_function("access", |bencher| {
+        let caller = || caller.clone();
+        let admitted = |caller| admitted(access, caller);
+        bencher.iter_batched(caller, admitted, BatchSize::SmallInput);
+    });
+    group.bench_function("a new token and access", |bencher| {
+        bencher.iter_batched(headers, |headers| admit(&headers), BatchSize::SmallInput);
+    });
+    group.bench_function("a call with a message of 1 KiB", |bencher| {
         bencher.iter_batched(message, checked, BatchSize::SmallInput);
     });
-    group.bench_function("a new token", |bencher| {
-        bencher.iter_batched(headers, |headers| admit(&headers), BatchSize::SmallInput);
+    group.bench_function("a call with a message of 30 bytes", |bencher| {
+        let small = || pb::PlaceOrderRequest {
+            lines: order().lines.split_off(LINES as usize - 1),
+            payment_method: "pm".to_owned(),
+        };
+        bencher.iter_batched(small, checked, BatchSize::SmallInput);
+    });
+    group.bench_function("the same 1 KiB, built by descriptor", |bencher| {
+        let build = |message: pb::PlaceOrderRequest| message.transcode_to_dynamic();
+        bencher.iter_batched(message, build, BatchSize::SmallInput);
     });
     group.finish();
     criterion.final_summary();

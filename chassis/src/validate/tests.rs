@@ -1,6 +1,6 @@
 use contracts::caravan::{
     catalog::v1::{Product, UpdateProductRequest},
-    identity::v1::RegisterAccountRequest,
+    identity::v1::{CreateClientRequest, RegisterAccountRequest},
     ordering::v1::{GetOrderRequest, PlaceOrderLine, PlaceOrderRequest},
     saga::v1::{
         Definition, ListSagasRequest, RegisterDefinitionRequest, RetryPolicy, StartSagaRequest,
@@ -61,6 +61,17 @@ fn a_list_has_bounds() {
         }),
         ["lines"]
     );
+}
+
+#[test]
+fn no_scope_is_named_twice() {
+    let client = |scopes: &[&str]| CreateClientRequest {
+        client_id: "erp".into(),
+        description: String::new(),
+        scopes: scopes.iter().map(|&scope| scope.into()).collect(),
+    };
+    assert!(fields(&client(&["orders:read", "stock:write"])).is_empty());
+    assert_eq!(fields(&client(&["mesh", "a", "mesh"])), ["scopes"]);
 }
 
 #[test]

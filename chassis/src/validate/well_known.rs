@@ -2,7 +2,10 @@
 
 use prost_reflect::{DynamicMessage, Value, prost::Message as _};
 
-use super::{NO_NUL, NUL};
+use super::{
+    NO_NUL, NUL,
+    wire::{LEN, Raw, Records, VARINT},
+};
 
 /// Most paths of a FieldMask.
 const MAX_PATHS: usize = 100;
@@ -45,15 +48,13 @@ impl Bound {
         match self {
             Self::Timestamp => {
                 let (seconds, nanos) = seconds_and_nanos(message);
-                (!TIMESTAMP_SECONDS.contains(&seconds) || !(0..=MAX_NANOS).contains(&nanos))
+                (!is_timestamp(seconds, nanos))
                     .then(|| "must be a time of the years 1 to 9999".to_owned())
             }
             Self::Duration => {
                 let (seconds, nanos) = seconds_and_nanos(message);
-                let is_one = seconds.unsigned_abs() <= MAX_DURATION_SECONDS.unsigned_abs()
-                    && nanos.unsigned_abs() <= MAX_NANOS.unsigned_abs()
-                    && seconds.signum() * nanos.signum() >= 0;
-                (!is_one).then(|| "must be a duration of at most 10,000 years".to_owned())
+                (!is_duration(seconds, nanos))
+                    .then(|| "must be a duration of at most 10,000 years".to_owned())
             }
             Self::FieldMask => {
                 let paths = message.get_field_by_name("paths")?;
@@ -75,6 +76,60 @@ impl Bound {
             Self::Struct => has_nul(message).then(|| NO_NUL.to_owned()),
         }
     }
+
+    /// Whether these bytes of the message surely hold no more than may be. What the texts of a Struct hold is not looked at.
+    pub(super) fn surely_holds(self, bytes: &[u8]) -> bool {
+        let holds = |is_good: fn(i64, i64) -> bool| {
+            let read = read_seconds_and_nanos(bytes);
+            read.is_some_and(|(seconds, nanos)| is_good(seconds, nanos.into()))
+        };
+        match self {
+            Self::Timestamp => holds(is_timestamp),
+            Self::Duration => holds(is_duration),
+            Self::FieldMask => are_paths(bytes).is_some(),
+            // Another encoder may leave out less.
+            Self::Struct => bytes.len() <= MAX_STRUCT_BYTES / 4,
+        }
+    }
+}
+
+fn is_timestamp(seconds: i64, nanos: i64) -> bool {
+    TIMESTAMP_SECONDS.contains(&seconds) && (0..=MAX_NANOS).contains(&nanos)
+}
+
+fn is_duration(seconds: i64, nanos: i64) -> bool {
+    seconds.unsigned_abs() <= MAX_DURATION_SECONDS.unsigned_abs()
+        && nanos.unsigned_abs() <= MAX_NANOS.unsigned_abs()
+        && seconds.signum() * nanos.signum() >= 0
+}
+
+/// The fields of a Timestamp or a Duration; `None` where they are not as encoders write them.
+fn read_seconds_and_nanos(bytes: &[u8]) -> Option<(i64, i32)> {
+    let mut records = Records::new(bytes);
+    let mut read = |number: u32| match records.eat(number << 3 | VARINT) {
+        true => match records.value(VARINT)? {
+            Raw::Number(value) => Some(value.cast_signed()),
+            Raw::Bytes(_) => None,
+        },
+        false => Some(0),
+    };
+    let (seconds, nanos) = (read(1)?, read(2)?);
+    let nanos = i32::try_from(nanos).ok()?;
+    records.is_empty().then_some((seconds, nanos))
+}
+
+/// `Some` where these are the bytes of a FieldMask that is neither long nor has long paths.
+fn are_paths(bytes: &[u8]) -> Option<()> {
+    let mut records = Records::new(bytes);
+    let mut count = 0;
+    while records.eat(1 << 3 | LEN) {
+        let Raw::Bytes(path) = records.value(LEN)? else {
+            return None;
+        };
+        count += 1;
+        (path.len() <= MAX_PATH_BYTES).then_some(())?;
+    }
+    (records.is_empty() && count <= MAX_PATHS).then_some(())
 }
 
 /// Whether a text anywhere in a message holds U+0000. As deep as decoders let messages be.
