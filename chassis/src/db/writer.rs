@@ -2,20 +2,29 @@
 //!
 //! Each unit runs in its caller's task, in a SAVEPOINT, while it holds the turn. The committer asks for the
 //! turn after the first unit of a batch; since turns are given in order, everybody who waited by then gets
-//! into the batch, and whoever comes during the fsync is in the next one.
+//! into the batch. It lets those pass who came in the meantime: callers whom one commit has answered come back
+//! one by one, and a commit for the first of them would let the others wait for two. Whoever comes during the
+//! fsync is in the next batch.
 //!
 //! A caller may go away at any await. What its unit left is undone by whoever has the turn next. Where that
 //! is not possible for certain, the whole batch fails and the connection is opened anew: nobody is told that
 //! something was kept which was not.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
 
 use sea_orm::{
     DbErr, RuntimeErr,
     sqlx::{self, ConnectOptions as _, sqlite::SqliteConnectOptions},
 };
 use tokio::{
-    sync::{Mutex, Notify, Semaphore, watch},
+    sync::{Mutex, MutexGuard, Notify, Semaphore, watch},
     task::JoinHandle,
 };
 
@@ -32,8 +41,17 @@ use super::{
 const MAX_QUEUED_UNITS: usize = 4096;
 /// Longest time of one unit; a longer one is rolled back, since everybody behind it waits.
 const UNIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Age of a batch from which on nobody else gets into it: those in it have waited long enough.
+const BATCH_TIME: Duration = Duration::from_millis(20);
 
 type Outcome = Option<Result<(), Arc<DbErr>>>;
+
+/// Who may use the connection.
+struct Turns {
+    turn: Mutex<Turn>,
+    /// Units that wait for it.
+    waiting: AtomicUsize,
+}
 
 /// What belongs to whoever has the turn.
 struct Turn {
@@ -42,6 +60,7 @@ struct Turn {
     link: Option<Arc<Link>>,
     /// What becomes of the open transaction that units join.
     batch: Option<watch::Sender<Outcome>>,
+    batch_began: Instant,
     /// A unit has begun in the batch and not ended: behind which savepoint.
     unit: Option<Savepoint>,
     /// The savepoint behind which the last unit that is kept or undone stands.
@@ -66,7 +85,7 @@ enum Behind {
 
 /// The one writer of a SQLite database.
 pub(super) struct Writer {
-    turn: Arc<Mutex<Turn>>,
+    turns: Arc<Turns>,
     places: Semaphore,
     due: Arc<Notify>,
     committer: JoinHandle<()>,
@@ -75,18 +94,23 @@ pub(super) struct Writer {
 impl Writer {
     /// Writes through connections that are opened with `options`, one at a time.
     pub(super) fn start(options: SqliteConnectOptions, checkpoints: Checkpoints) -> Self {
-        let turn = Arc::new(Mutex::new(Turn {
+        let turn = Mutex::new(Turn {
             options,
             link: None,
             batch: None,
+            batch_began: Instant::now(),
             unit: None,
             last: None,
             checkpoints,
-        }));
-        let due = Arc::new(Notify::new());
-        let committer = tokio::spawn(commit_batches(turn.clone(), due.clone()));
-        Self {
+        });
+        let turns = Arc::new(Turns {
             turn,
+            waiting: AtomicUsize::new(0),
+        });
+        let due = Arc::new(Notify::new());
+        let committer = tokio::spawn(commit_batches(turns.clone(), due.clone()));
+        Self {
+            turns,
             places: Semaphore::new(MAX_QUEUED_UNITS),
             due,
             committer,
@@ -101,7 +125,7 @@ impl Writer {
         Fut: Future<Output = Result<T, E>>,
     {
         let _place = self.places.try_acquire().map_err(|_| Error::Overloaded)?;
-        let mut turn = self.turn.lock().await;
+        let mut turn = self.turns.next().await;
         turn.undo_abandoned_unit().await;
         // Whatever becomes of this unit, its batch must be ended.
         self.due.notify_one();
@@ -141,6 +165,40 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.committer.abort();
+    }
+}
+
+impl Turns {
+    /// Waits for the turn of a unit.
+    async fn next(&self) -> MutexGuard<'_, Turn> {
+        let _waiting = Waiting::among(&self.waiting);
+        self.turn.lock().await
+    }
+
+    /// Waits for the turn of the commit: behind all units that wait, as long as the batch is young.
+    async fn last(&self) -> MutexGuard<'_, Turn> {
+        loop {
+            let turn = self.turn.lock().await;
+            if self.waiting.load(Relaxed) == 0 || turn.batch_began.elapsed() >= BATCH_TIME {
+                return turn;
+            }
+        }
+    }
+}
+
+/// Counts one that waits, until it has the turn or goes away.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn among(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -186,6 +244,7 @@ impl Turn {
             return Ok((link, outcome.subscribe()));
         }
         let outcome = self.batch.insert(watch::Sender::new(None)).subscribe();
+        self.batch_began = Instant::now();
         (self.unit, self.last) = (None, None);
         // Of a caller who goes away here the committer ends what has begun.
         if let Err(error) = link.execute_unprepared("BEGIN IMMEDIATE").await {
@@ -283,9 +342,9 @@ impl Turn {
     }
 }
 
-async fn commit_batches(turn: Arc<Mutex<Turn>>, due: Arc<Notify>) {
+async fn commit_batches(turns: Arc<Turns>, due: Arc<Notify>) {
     loop {
         due.notified().await;
-        turn.lock().await.commit().await;
+        turns.last().await.commit().await;
     }
 }
