@@ -29,8 +29,8 @@ pub struct Config {
     #[arg(long, env = "UPSTREAMS", default_value = "")]
     pub upstreams: Upstreams,
 
-    /// Where a service, a package or everything else is: `PACKAGE.SERVICE=URL`, `PACKAGE=URL` or `URL`. Repeatable; the same
-    /// name again adds an endpoint.
+    /// Where a service, a package or everything else is: `PACKAGE.SERVICE=URL`, `PACKAGE=URL` or `URL`; or `NAME=URL` for an
+    /// upstream that the policies file names. Repeatable; the same name again adds an endpoint.
     #[arg(
         long = "upstream",
         env = "UPSTREAM",

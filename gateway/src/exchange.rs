@@ -5,10 +5,13 @@ use std::{net::IpAddr, sync::Arc};
 use http::{HeaderMap, request::Parts};
 
 use crate::{
-    api::Api,
+    api::{Api, Method},
     gateway::Gateway,
     headers::{self, Times},
+    policy::Admitted,
+    problem::Problem,
     trace::Trace,
+    upstream::{Chosen, Way},
 };
 
 /// A request without its body.
@@ -19,9 +22,33 @@ pub(crate) struct Exchange<'r> {
     pub(crate) api: &'r Arc<Api>,
     /// Who sent it, as far as proxies in front are trusted to say so.
     pub(crate) client: IpAddr,
+    /// Whose connection it came over.
+    pub(crate) peer: IpAddr,
     pub(crate) trace: &'r Trace,
     pub(crate) request_id: &'r str,
     pub(crate) head: &'r Parts,
+    /// Where it goes, where several upstreams share its requests.
+    pub(crate) chosen: Option<&'r Chosen>,
+}
+
+impl<'r> Exchange<'r> {
+    /// The same, once it is known where it goes.
+    pub(crate) fn sent_where<'s>(self, admitted: &'s Option<Admitted<'_>>) -> Exchange<'s>
+    where
+        'r: 's,
+    {
+        let chosen = admitted.as_ref();
+        let chosen = chosen.and_then(|admitted| admitted.chosen.as_ref());
+        Exchange { chosen, ..self }
+    }
+
+    /// Where the call goes.
+    pub(crate) fn upstream(&self, method: &'r Method) -> Result<Way<'r>, Problem> {
+        match self.chosen {
+            Some(chosen) => Ok(Way::Shared(chosen)),
+            None => method.upstream().map(Way::Only),
+        }
+    }
 }
 
 impl Exchange<'_> {

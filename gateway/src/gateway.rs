@@ -22,6 +22,8 @@ pub struct Gateway {
     pub(crate) ignore_unknown_fields: bool,
     /// Whether somebody collects spans.
     pub(crate) is_traced: bool,
+    /// Whether clients come over TLS.
+    pub(crate) is_secure: bool,
     requests: AtomicUsize,
     pub(crate) drain: CancellationToken,
     /// WebSockets, which outlive the requests that they began with.
@@ -41,6 +43,7 @@ impl Gateway {
             policies,
             ignore_unknown_fields,
             is_traced: false,
+            is_secure: false,
             requests: AtomicUsize::new(0),
             drain,
             sockets: TaskTracker::new(),
@@ -51,6 +54,12 @@ impl Gateway {
     #[must_use]
     pub fn traced(self, is_traced: bool) -> Self {
         Self { is_traced, ..self }
+    }
+
+    /// The same for clients that come over TLS.
+    #[must_use]
+    pub fn secured(self, is_secure: bool) -> Self {
+        Self { is_secure, ..self }
     }
 
     /// The contract that requests are answered by now.

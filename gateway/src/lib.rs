@@ -17,6 +17,7 @@ mod oauth;
 mod page;
 mod passthrough;
 mod pipeline;
+mod plain;
 pub mod policy;
 pub mod problem;
 mod rest;

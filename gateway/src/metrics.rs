@@ -10,7 +10,7 @@ use opentelemetry::{
 };
 
 /// Bounds of the latency histogram, in seconds.
-const LATENCY_BOUNDS_S: [f64; 12] = [
+pub(crate) const LATENCY_BOUNDS_S: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
 

@@ -50,7 +50,7 @@ pub(crate) async fn answer(
     let times = Times::of(&head.headers, method.policy.deadline);
     let times = times.map_err(Problem::malformed_header)?;
     let deadline = Instant::now() + times.deadline;
-    let upstream = method.upstream()?;
+    let upstream = exchange.upstream(method)?;
     let metadata = exchange.passed_metadata(times);
     let begun = async {
         let (outgoing, reply) = upstream.open(&method.path, &metadata).await?;

@@ -8,20 +8,23 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chassis::error::code_name;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
+use tonic::Code;
 use tracing::{Instrument as _, Span};
 
 use crate::{
-    answer::{self, Answer},
+    answer::{self, Answer, Body},
     exchange::Exchange,
     gateway::{Gateway, Place},
-    headers, metrics, oauth, passthrough,
+    headers, metrics, oauth, passthrough, plain,
     policy::Admitted,
     problem::Problem,
     rest,
     router::{self, Target},
     socket,
+    status::Status,
     trace::Trace,
 };
 
@@ -36,8 +39,9 @@ pub(crate) async fn answer(
     let (head, body) = request.into_parts();
     // The route, since all that follows depends on the rpc; and what the request is called, since all that goes wrong
     // names it.
-    let target = router::find(&api, &head);
+    let target = router::find(&api, &gateway.policies, &head);
     let label = target.label();
+    let is_prefix = matches!(target, Target::Prefix(_));
     let trace = Trace::begin(&head.headers, label, gateway.is_traced);
     let exchange = Exchange {
         gateway: &gateway,
@@ -45,7 +49,9 @@ pub(crate) async fn answer(
         client: gateway.policies.client(peer.ip(), &head.headers),
         trace: &trace,
         request_id: trace.id(),
+        peer: peer.ip(),
         head: &head,
+        chosen: None,
     };
     // Pinned where it is: a future that is handed on by value is copied at every step, several kilobytes each time.
     let steps = pin!(run(exchange, target, body));
@@ -53,9 +59,14 @@ pub(crate) async fn answer(
         Some(span) => steps.instrument(span.clone()).await,
         None => steps.await,
     };
-    finish(&exchange, answer.headers_mut());
-    if head.method == Method::HEAD {
-        answer = answer::without_body(answer);
+    if is_prefix && matches!(answer.body(), Body::Flow(_)) {
+        let id = exchange.trace.request_id.clone();
+        answer.headers_mut().insert(headers::REQUEST_ID, id);
+    } else {
+        finish(&exchange, answer.headers_mut());
+        if head.method == Method::HEAD {
+            answer = answer::without_body(answer);
+        }
     }
     let entered = trace.span.as_ref().map(Span::enter);
     note(&exchange, label, answer.status(), start.elapsed());
@@ -92,21 +103,48 @@ async fn run(exchange: Exchange<'_>, target: Target<'_, '_>, body: Incoming) -> 
     let mut admitted = None;
     let protocol = target.protocol();
     let is_oauth = target.is_oauth(exchange.api);
+    let is_prefix = matches!(target, Target::Prefix(_));
     let outcome = steps(exchange, target, body, &mut admitted).await;
-    let mut answer = outcome.unwrap_or_else(|problem| match protocol {
-        Some(protocol) => passthrough::failure(&problem, protocol),
-        None if is_oauth => oauth::failure(&problem),
-        None => {
-            let response = problem.for_request(exchange.request_id).response();
-            response.map(Into::into)
+    if let Some(chosen) = admitted
+        .as_ref()
+        .and_then(|admitted| admitted.chosen.as_ref())
+    {
+        chosen.answered(code(&outcome));
+    }
+    let mut answer = match outcome {
+        Ok(mut answer) if is_prefix => {
+            // What the old system says goes to the client as it is.
+            policies.finish_passed(&exchange, admitted.as_ref(), answer.headers_mut());
+            return answer;
         }
-    });
+        Ok(answer) => answer,
+        Err(problem) => match protocol {
+            Some(protocol) => passthrough::failure(&problem, protocol),
+            None if is_oauth => oauth::failure(&problem),
+            None => {
+                let response = problem.for_request(exchange.request_id).response();
+                response.map(Into::into)
+            }
+        },
+    };
     // CORS and RateLimit headers, compression: also failures have them, and what is kept has not.
     policies.finish(&exchange, admitted.as_ref(), &mut answer);
     if is_oauth {
         oauth::finish(&mut answer);
     }
     answer
+}
+
+/// How a call ended, or that its answer has begun.
+fn code(outcome: &Result<Answer, Problem>) -> &'static str {
+    match outcome {
+        // gRPC that is passed through says it itself.
+        Ok(answer) => match Status::read(answer.headers()) {
+            Some(status) => code_name(status.code),
+            None => code_name(Code::Ok),
+        },
+        Err(problem) => problem.code(),
+    }
 }
 
 async fn steps<'r>(
@@ -132,6 +170,7 @@ async fn steps<'r>(
             let rules = exchange.api.rules_of(&found);
             let headers = socket::headers(exchange.head);
             policies.admit(&exchange, rules, &headers, admitted).await?;
+            let exchange = exchange.sent_where(admitted);
             return socket::answer(&exchange, &found, headers, place);
         }
         Target::Rpc(method, protocol) => {
@@ -139,8 +178,17 @@ async fn steps<'r>(
             policies
                 .admit(&exchange, &method.rules, headers, admitted)
                 .await?;
+            let exchange = exchange.sent_where(admitted);
             let passed = passthrough::answer(exchange, method, protocol, body, place);
             return Box::pin(passed).await;
+        }
+        Target::Prefix(prefix) => {
+            // Browsers say who they are otherwise where they open a WebSocket.
+            let headers = socket::headers(exchange.head);
+            policies
+                .admit(&exchange, &prefix.rules, &headers, admitted)
+                .await?;
+            return Box::pin(plain::answer(exchange, prefix, body, place)).await;
         }
         Target::NoRpc(_) => return Err(router::no_rpc()),
         // The document and its page are everybody's: they say nothing that the contract does not.
@@ -150,6 +198,7 @@ async fn steps<'r>(
     let rules = exchange.api.rules_of(&found);
     // Who may not call, or calls too often, is refused before the body is read.
     policies.admit(&exchange, rules, headers, admitted).await?;
+    let exchange = exchange.sent_where(admitted);
     // What is kept is answered without a call; only now, since the caller is part of its key.
     let fetch = pin!(rest::answer(exchange, found, body, place));
     policies.kept(&exchange, rules, fetch).await

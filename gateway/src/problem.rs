@@ -68,7 +68,8 @@ impl Problem {
             403 => Code::PermissionDenied,
             404 | 405 => Code::NotFound,
             413 | 429 | 431 => Code::ResourceExhausted,
-            503 => Code::Unavailable,
+            502 | 503 => Code::Unavailable,
+            504 => Code::DeadlineExceeded,
             426 | 501 => Code::Unimplemented,
             500 => Code::Internal,
             _ => Code::InvalidArgument,
@@ -161,6 +162,11 @@ impl Problem {
 
     pub(crate) fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The gRPC code.
+    pub(crate) fn code(&self) -> &'static str {
+        self.0.code
     }
 
     /// Stable and for programs; empty where nobody says.

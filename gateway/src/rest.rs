@@ -45,7 +45,7 @@ pub(crate) async fn answer(
         return Box::pin(uploaded(exchange, found, body, (times, deadline))).await;
     }
     let framed = message(&exchange, &found, body).await?;
-    let upstream = method.upstream()?;
+    let upstream = exchange.upstream(method)?;
     let metadata = || exchange.metadata(times);
     let has_key = exchange.head.headers.contains_key(headers::IDEMPOTENCY_KEY);
     let call = upstream::Call {
@@ -81,7 +81,8 @@ async fn uploaded(
 ) -> Result<Answer, Problem> {
     let method = exchange.api.method_of(found.binding());
     let metadata = exchange.metadata(times);
-    let call = method.upstream()?.open(&method.path, &metadata);
+    let call = exchange.upstream(method)?;
+    let call = call.open(&method.path, &metadata);
     let call = within(deadline, call).await?;
     let sent = timeout_at(deadline, upload(&exchange, &found, body, call)).await;
     let late = |_| Err(Problem::of_status(&Status::deadline_exceeded()));

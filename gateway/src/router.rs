@@ -9,6 +9,8 @@ use crate::{
     exchange::Exchange,
     page::Page,
     passthrough::{self, Protocol},
+    plain::Prefix,
+    policy::Policies,
     problem::Problem,
     socket,
 };
@@ -23,6 +25,8 @@ pub(crate) enum Target<'a, 'p> {
     Rpc(&'a Method, Protocol),
     /// No rpc, though it was called like one.
     NoRpc(Protocol),
+    /// What an old system serves.
+    Prefix(&'a Prefix),
     /// A document about the routes.
     Page(Page),
     /// Nothing.
@@ -34,7 +38,9 @@ impl<'a> Target<'a, '_> {
     pub(crate) fn protocol(&self) -> Option<Protocol> {
         match self {
             Self::Rpc(_, protocol) | Self::NoRpc(protocol) => Some(*protocol),
-            Self::Rest(_) | Self::Socket(_) | Self::Page(_) | Self::None(_) => None,
+            Self::Rest(_) | Self::Socket(_) | Self::Prefix(_) | Self::Page(_) | Self::None(_) => {
+                None
+            }
         }
     }
 
@@ -49,28 +55,37 @@ impl<'a> Target<'a, '_> {
             Self::Rest(found) | Self::Socket(found) => found.binding().template(),
             Self::Rpc(method, _) => method.path.as_str(),
             Self::NoRpc(_) => "unmatched",
+            Self::Prefix(prefix) => &prefix.label,
             Self::Page(page) => page.path(),
             Self::None(_) => "unmatched",
         }
     }
 }
 
-/// The contract's own routes come first: a page gives way to a route of the same path.
-pub(crate) fn find<'a, 'p>(api: &'a Api, head: &'p Parts) -> Target<'a, 'p> {
+/// The contract's own routes come first, then what an old system serves below a prefix. A page gives way to both, but not to the
+/// prefix of everything.
+pub(crate) fn find<'a, 'p>(
+    api: &'a Api,
+    policies: &'a Policies,
+    head: &'p Parts,
+) -> Target<'a, 'p> {
+    let path = head.uri.path();
+    let prefix = || policies.prefixes().find(path);
     if let Some(protocol) = passthrough::protocol(head) {
-        return match api.method_at(head.uri.path()) {
+        return match api.method_at(path) {
             Some(method) => Target::Rpc(method, protocol),
-            None => Target::NoRpc(protocol),
+            None => prefix().map_or(Target::NoRpc(protocol), Target::Prefix),
         };
     }
     if let Some(found) = socket::find(api, head) {
         return Target::Socket(found);
     }
-    match api.rest().find(head.method.as_str(), head.uri.path()) {
+    match api.rest().find(head.method.as_str(), path) {
         Ok(found) => Target::Rest(found),
-        Err(error) => match Page::at(head.uri.path()) {
-            Some(page) => Target::Page(page),
-            None => Target::None(error),
+        Err(error) => match (prefix(), Page::at(path)) {
+            (Some(prefix), page) if page.is_none() || !prefix.is_all() => Target::Prefix(prefix),
+            (_, Some(page)) => Target::Page(page),
+            _ => Target::None(error),
         },
     }
 }

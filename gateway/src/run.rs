@@ -95,7 +95,8 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let directory = Arc::new(directory.secured(upstream_tls.clone())?);
     let sources = config.sources(upstream_tls.clone())?;
     let verifier = verifier(&config, &directory)?;
-    let policies = Arc::new(Policies::new(settings, verifier.clone()));
+    let policies = Policies::new(settings, verifier.clone()).beside(&directory)?;
+    let policies = Arc::new(policies);
     let background = Background {
         verifier,
         tls: tls.clone(),
@@ -210,7 +211,8 @@ async fn contract(
     let gateway = Gateway::new(api, policies, lenient, drain.clone());
     let is_traced = config.telemetry.otlp_endpoint.as_ref();
     let is_traced = is_traced.is_some_and(|endpoint| !endpoint.is_empty());
-    let gateway = Arc::new(gateway.traced(is_traced));
+    let is_secure = config.tls_cert.is_some();
+    let gateway = Arc::new(gateway.traced(is_traced).secured(is_secure));
     if !sources.is_built_in() {
         let watch = Watch {
             sources,

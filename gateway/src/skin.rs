@@ -26,7 +26,7 @@ pub async fn around_a_call(
     head: &Parts,
 ) -> Result<(HeaderMap, Answer), Problem> {
     let api = gateway.api();
-    let target = router::find(&api, head);
+    let target = router::find(&api, &gateway.policies, head);
     let trace = Trace::begin(&head.headers, target.label(), gateway.is_traced);
     let Target::Rest(found) = target else {
         return Err(router::no_rpc());
@@ -38,6 +38,8 @@ pub async fn around_a_call(
         trace: &trace,
         request_id: trace.id(),
         head,
+        peer,
+        chosen: None,
     };
     let policies = &gateway.policies;
     let mut admitted = None;

@@ -40,7 +40,7 @@ pub(super) struct CacheRule {
     ttl: Duration,
     stale_if_error: Duration,
     per_caller: bool,
-    /// Headers that fill fields of the request.
+    /// Headers that an answer depends on, e.g. since they fill fields of the request.
     fields: Box<[HeaderName]>,
 }
 
@@ -72,12 +72,27 @@ impl CacheRule {
         })
     }
 
+    /// Answers depend on these headers too.
+    pub(super) fn vary_by<'h>(&mut self, headers: impl Iterator<Item = &'h HeaderName>) {
+        let mut fields = self.fields.to_vec();
+        for header in headers {
+            if !fields.contains(header) {
+                fields.push(header.clone());
+            }
+        }
+        self.fields = fields.into();
+    }
+
     /// The name under which an answer is kept: the rpc, what was asked, and who asks where that matters.
     fn key(&self, rules: &Rules, exchange: &Exchange<'_>) -> Vec<u8> {
         let (head, uri) = (exchange.head, &exchange.head.uri);
         let query = uri.query().unwrap_or_default();
         let mut key = Vec::with_capacity(uri.path().len() + query.len() + 48);
         key.extend_from_slice(&rules.id.to_le_bytes());
+        if let Some(chosen) = exchange.chosen {
+            // Versions may answer differently.
+            key.extend_from_slice(&chosen.index().to_le_bytes());
+        }
         key.extend_from_slice(uri.path().as_bytes());
         key.push(b'?');
         key.extend_from_slice(query.as_bytes());

@@ -18,7 +18,7 @@ mod settings;
 
 use std::{
     net::{IpAddr, Ipv6Addr},
-    sync::atomic::AtomicU64,
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use cache::Store;
@@ -37,7 +37,15 @@ pub use rules::Rules;
 pub(crate) use rules::Subject;
 pub use settings::{Rates, RouteSettings, Settings, SettingsError, Switches};
 
-use crate::{answer::Answer, exchange::Exchange, problem::Problem};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    answer::Answer,
+    exchange::Exchange,
+    plain::Prefixes,
+    problem::Problem,
+    upstream::{Chosen, Directory, Split},
+};
 
 /// What outlives a contract.
 pub struct Policies {
@@ -46,6 +54,9 @@ pub struct Policies {
     verifier: Option<Verifier>,
     limiter: Limiter,
     store: Store,
+    /// What several upstreams share, by what is split.
+    splits: Vec<(String, Arc<Split>)>,
+    prefixes: Prefixes,
     next_id: AtomicU64,
 }
 
@@ -63,6 +74,8 @@ impl std::fmt::Debug for Policies {
 pub(crate) struct Admitted<'r> {
     rules: &'r Rules,
     left: Option<Left>,
+    /// Where it goes, where several upstreams share its requests.
+    pub(crate) chosen: Option<Chosen>,
 }
 
 /// Who is counted together.
@@ -74,16 +87,52 @@ enum Counted<'c> {
     Address(IpAddr),
 }
 
+impl<'c> Counted<'c> {
+    fn of(caller: &'c Caller, client: IpAddr) -> Self {
+        match caller {
+            Caller::User { id, .. } => Self::User(*id),
+            Caller::Service { name } => Self::Service(name),
+            Caller::Client { id, .. } => Self::Client(id),
+            Caller::Anonymous => Self::Address(network(client)),
+        }
+    }
+
+    /// Where it stands among all: the same in every gateway and after every start.
+    fn point(&self) -> u64 {
+        let digest = match self {
+            Self::User(id) => Sha256::digest(id),
+            Self::Service(name) | Self::Client(name) => Sha256::digest(name),
+            Self::Address(IpAddr::V4(address)) => Sha256::digest(address.octets()),
+            Self::Address(IpAddr::V6(address)) => Sha256::digest(address.octets()),
+        };
+        let mut point = [0; 8];
+        point.copy_from_slice(&digest[..8]);
+        u64::from_be_bytes(point)
+    }
+}
+
 impl Policies {
     /// What `settings` say. Without a verifier tokens are checked by the services alone, and calls are counted by address.
     pub fn new(settings: Settings, verifier: Option<Verifier>) -> Self {
         Self {
             limiter: Limiter::default(),
             store: Store::new(settings.cache_bytes),
+            splits: Vec::new(),
+            prefixes: Prefixes::default(),
             next_id: AtomicU64::new(0),
             settings,
             verifier,
         }
+    }
+
+    /// The same with the upstreams that `settings` speak of.
+    ///
+    /// # Errors
+    /// One of them is not known, with the line that names it.
+    pub fn beside(mut self, upstreams: &Directory) -> Result<Self, SettingsError> {
+        self.splits = self.shared(upstreams)?;
+        self.prefixes = self.prefixed(upstreams)?;
+        Ok(self)
     }
 
     /// What a request may have.
@@ -94,6 +143,21 @@ impl Policies {
     /// Who sent a request, as far as proxies are trusted to say so.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         chassis::network::client(peer, headers, &self.settings.trusted_proxies)
+    }
+
+    /// Whether it is a proxy whose word counts.
+    pub(crate) fn is_trusted(&self, peer: IpAddr) -> bool {
+        chassis::network::is_in(peer, &self.settings.trusted_proxies)
+    }
+
+    /// What old systems serve.
+    pub(crate) fn prefixes(&self) -> &Prefixes {
+        &self.prefixes
+    }
+
+    /// Whether the operator says which pages of other origins may call.
+    pub(crate) fn has_cors(&self) -> bool {
+        self.settings.cors.is_some()
     }
 
     /// The answer to a CORS preflight; `None` for any other request.
@@ -117,22 +181,28 @@ impl Policies {
         headers: &HeaderMap,
         admitted: &mut Option<Admitted<'r>>,
     ) -> Result<(), Problem> {
-        let seen = admitted.insert(Admitted { rules, left: None });
+        let seen = admitted.insert(Admitted {
+            rules,
+            left: None,
+            chosen: None,
+        });
         let caller = match (&self.verifier, &rules.access) {
             (Some(verifier), Some(access)) => access::admit(verifier, access, headers).await?,
             // Nobody can be let in whom nobody may let in.
             (None, Some(access)) if access::is_for_nobody(access) => return Err(access::denied()),
             _ => Caller::Anonymous,
         };
+        if let Some(split) = &rules.split {
+            let point = match split.is_sticky() {
+                true => Counted::of(&caller, exchange.client).point(),
+                false => fastrand::u64(..),
+            };
+            seen.chosen = Some(split.choose(headers, point));
+        }
         let Some(quota) = &rules.quota else {
             return Ok(());
         };
-        let counted = match &caller {
-            Caller::User { id, .. } => Counted::User(*id),
-            Caller::Service { name } => Counted::Service(name),
-            Caller::Client { id, .. } => Counted::Client(id),
-            Caller::Anonymous => Counted::Address(network(exchange.client)),
-        };
+        let counted = Counted::of(&caller, exchange.client);
         let left = seen.left.insert(self.limiter.take(quota, counted));
         if left.is_allowed {
             return Ok(());
@@ -176,6 +246,23 @@ impl Policies {
         }
     }
 
+    /// Headers of an answer that is given on as it is.
+    pub(crate) fn finish_passed(
+        &self,
+        exchange: &Exchange<'_>,
+        admitted: Option<&Admitted<'_>>,
+        headers: &mut HeaderMap,
+    ) {
+        if let Some(cors) = &self.settings.cors {
+            cors.write(&exchange.head.headers, headers);
+        }
+        if let Some(Admitted { rules, left, .. }) = admitted
+            && let (Some(left), Some(quota)) = (left, &rules.quota)
+        {
+            left.write(quota, headers);
+        }
+    }
+
     /// Headers and encoding of an answer, failures included. `admitted` is `None` where the request did not come so far.
     pub(crate) fn finish(
         &self,
@@ -188,7 +275,7 @@ impl Policies {
         if let Some(cors) = &self.settings.cors {
             cors.write(request, answer.headers_mut());
         }
-        let Some(Admitted { rules, left }) = admitted else {
+        let Some(Admitted { rules, left, .. }) = admitted else {
             return;
         };
         if let (Some(left), Some(quota)) = (left, &rules.quota) {

@@ -1,5 +1,6 @@
 //! What an operator may set: one small YAML, `--policies FILE`. Every mistake in it names its line and column.
 
+mod beside;
 mod document;
 mod reader;
 #[cfg(test)]
@@ -8,6 +9,7 @@ mod value;
 
 use std::{fmt::Display, path::Path, time::Duration};
 
+pub(super) use beside::{PrefixSettings, ShareSettings, SplitSettings};
 use contracts::caravan::options::v1::{Access, RateClass};
 use document::{Document, Policy};
 use reader::Reader;
@@ -80,6 +82,10 @@ pub struct Settings {
     pub limits: Limits,
     /// What holds for single routes.
     pub routes: Vec<RouteSettings>,
+    /// What several upstreams share.
+    pub(super) splits: Vec<SplitSettings>,
+    /// What old systems serve.
+    pub(super) prefixes: Vec<PrefixSettings>,
 }
 
 /// What each rate class amounts to, for one caller and one rpc.
@@ -157,6 +163,8 @@ impl Default for Settings {
             min_compressed_bytes: MIN_COMPRESSED_BYTES,
             limits: Limits::default(),
             routes: Vec::new(),
+            splits: Vec::new(),
+            prefixes: Vec::new(),
         }
     }
 }

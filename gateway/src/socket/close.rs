@@ -45,6 +45,16 @@ impl End {
         }
     }
 
+    /// How the call ended, for those who count.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Done => code_name(Code::Ok),
+            Self::Failed(status) | Self::Drained(status) => code_name(status.code),
+            Self::Refused(_) | Self::Unacceptable(..) => code_name(Code::InvalidArgument),
+            Self::Gone => code_name(Code::Cancelled),
+        }
+    }
+
     /// The last record, where there is one: `{"error": {problem}}`.
     pub(super) fn record(&self, request_id: &str) -> Option<Bytes> {
         let problem = match self {

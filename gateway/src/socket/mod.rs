@@ -28,7 +28,7 @@ use crate::{
     answer::{Answer, Body},
     api::Api,
     exchange::Exchange,
-    gateway::Place,
+    gateway::{Gateway, Place},
     problem::Problem,
 };
 use session::Session;
@@ -46,14 +46,14 @@ const VERBS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 /// How a request asks for a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Handshake {
+pub(crate) enum Handshake {
     /// The connection becomes one (RFC 6455).
     Upgrade,
     /// One stream of an HTTP/2 connection does (RFC 8441).
     Connect,
 }
 
-fn handshake(head: &Parts) -> Option<Handshake> {
+pub(crate) fn handshake(head: &Parts) -> Option<Handshake> {
     let is_upgrade = head.method == Method::GET
         && head.version == Version::HTTP_11
         && names(&head.headers, &header::UPGRADE, "websocket")
@@ -117,14 +117,7 @@ pub(crate) fn answer(
     place: Place,
 ) -> Result<Answer, Problem> {
     let gateway = exchange.gateway;
-    if !gateway.policies.admits_origin(&headers) {
-        let detail = "pages of this origin may not call";
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "ORIGIN_NOT_ALLOWED",
-            detail,
-        ));
-    }
+    check_origin(gateway, &headers)?;
     let handshake = handshake(exchange.head);
     let handshake = handshake.ok_or_else(|| malformed("this is no handshake"))?;
     let accept = accepted(&headers, handshake)?;
@@ -162,6 +155,19 @@ pub(crate) fn answer(
         );
     }
     Ok(answer)
+}
+
+/// Refuses pages of other origins, where the operator says which may call.
+pub(crate) fn check_origin(gateway: &Gateway, headers: &HeaderMap) -> Result<(), Problem> {
+    if gateway.policies.admits_origin(headers) {
+        return Ok(());
+    }
+    let detail = "pages of this origin may not call";
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "ORIGIN_NOT_ALLOWED",
+        detail,
+    ))
 }
 
 /// The Sec-WebSocket-Accept of the answer, where there is to be one.

@@ -36,7 +36,7 @@ use crate::{
     problem::Problem,
     rest,
     status::Status,
-    upstream::{Messages, Outgoing, Reply, frame, open_frame},
+    upstream::{Chosen, Messages, Outgoing, Reply, Way, frame, open_frame},
 };
 
 /// Longest wait for the client to read the last record and to close.
@@ -58,6 +58,8 @@ pub(super) struct Session {
     metadata: HeaderMap,
     request_id: Box<str>,
     deadline: Instant,
+    /// Where the call goes, where several upstreams share it.
+    chosen: Option<Chosen>,
     _place: Place,
     _open: OpenStream,
 }
@@ -79,7 +81,7 @@ impl Session {
         place: Place,
     ) -> Result<Self, Problem> {
         let method = exchange.api.method_of(found.binding());
-        method.upstream()?;
+        exchange.upstream(method)?;
         let times = Times::of_stream(&headers, method.policy.deadline);
         let times = times.map_err(Problem::malformed_header)?;
         let mut metadata = exchange.metadata(times);
@@ -97,6 +99,7 @@ impl Session {
             headers,
             request_id: exchange.request_id.into(),
             deadline: Instant::now() + times.deadline,
+            chosen: exchange.chosen.cloned(),
             _place: place,
             _open: OpenStream::new(),
         })
@@ -106,6 +109,9 @@ impl Session {
     pub(super) async fn run(self, socket: Socket) {
         let (mut sink, mut frames) = socket.split();
         let end = self.call(&mut sink, &mut frames).await;
+        if let Some(chosen) = &self.chosen {
+            chosen.ended(end.code());
+        }
         let Some(close) = end.frame() else {
             // Answers the client's close, where it is still there to hear it.
             let _ = timeout(CLOSE_TIMEOUT, sink.close()).await;
@@ -133,10 +139,12 @@ impl Session {
             return End::Failed(Status::unavailable());
         };
         let method = self.api.method_of(found.binding());
-        let Some(upstream) = &method.upstream else {
-            return End::Failed(Status::unavailable());
+        let way = match (&self.chosen, &method.upstream) {
+            (Some(chosen), _) => Way::Shared(chosen),
+            (None, Some(upstream)) => Way::Only(upstream),
+            (None, None) => return End::Failed(Status::unavailable()),
         };
-        let opened = timeout_at(self.deadline, upstream.open(&method.path, &self.metadata));
+        let opened = timeout_at(self.deadline, way.open(&method.path, &self.metadata));
         let (outgoing, reply) = match opened.await {
             Ok(Ok(call)) => call,
             Ok(Err(status)) => return End::Failed(status),

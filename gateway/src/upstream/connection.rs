@@ -26,22 +26,22 @@ use super::{
 use crate::status::Status;
 
 /// Longest time to connect, and then again to shake hands.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time between pings, so that a partition is noticed also while nothing comes.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+pub(super) const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest wait for a ping's answer.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time between two looks whether the last call of a connection that is no longer needed has ended.
 const RETIRED_LOOK: Duration = Duration::from_millis(250);
 /// Bytes of one answer that may wait here for a slow client.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+pub(super) const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Bytes of all answers of a connection that may wait here.
-const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+pub(super) const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// What waiting messages may cost beside their bytes. A stream of tiny messages to a slow client fills its window with tens of
 /// thousands of frames; below that h2 would take it for an attack and end the connection with all other calls on it.
 const FRAME_BUDGET_BYTES: usize = 256 * 1024 * 1024;
 /// Largest header block of an answer, in bytes.
-const MAX_HEADER_BYTES: u32 = 32 * 1024;
+pub(super) const MAX_HEADER_BYTES: u32 = 32 * 1024;
 /// Largest frame that is taken at once; larger ones cost fewer steps for a large answer.
 const MAX_FRAME_BYTES: u32 = 64 * 1024;
 /// Calls at once before the upstream said how many it takes: what HTTP/2 recommends as the least.

@@ -11,7 +11,7 @@ use chassis::{config::Upstreams, tls};
 use http::Uri;
 use prost_reflect::ServiceDescriptor;
 
-use super::{Origin, Resolver, Upstream, is_secure};
+use super::{Origin, Resolver, Site, Upstream, is_secure};
 
 /// One `--upstream`: `PACKAGE.SERVICE=URL`, `PACKAGE=URL`, or `URL` for whatever has no other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,10 +37,10 @@ impl FromStr for Target {
             Some((name, url)) if !name.contains(':') => (name.trim(), url.trim()),
             _ => ("", text.trim()),
         };
-        let legal = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_';
+        let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         ensure!(
             name.chars().all(legal),
-            "`{name}` is no name of a service or package"
+            "`{name}` is no name of a service, package or upstream"
         );
         let uri: Uri = url
             .parse()
@@ -135,6 +135,34 @@ impl Directory {
         }
         let default = self.targets.get("")?;
         Some(self.upstream(Self::DEFAULT, default, None))
+    }
+
+    /// The upstream that the operator calls so.
+    pub(crate) fn named(&self, name: &str) -> Option<Arc<Upstream>> {
+        let (uris, service) = self.named_uris(name)?;
+        Some(self.upstream(name, uris, service))
+    }
+
+    /// The system that the operator calls so, which speaks plain HTTP.
+    pub(crate) fn site(&self, name: &str, is_http2: bool) -> Option<Arc<Site>> {
+        let (uris, service) = self.named_uris(name)?;
+        let origins = uris.iter();
+        let origins = origins.map(|uri| Origin::new(uri, self.tls.as_ref(), service));
+        let site = Site::new(name, origins.collect(), self.workers, is_http2);
+        Some(Arc::new(site))
+    }
+
+    /// Its URLs, and the service that it must be, where it is one of the mesh.
+    fn named_uris<'s>(&'s self, name: &'s str) -> Option<(&'s [Uri], Option<&'s str>)> {
+        let target = match name {
+            Self::DEFAULT => "",
+            name => name,
+        };
+        if let Some(uris) = self.targets.get(target) {
+            return Some((uris, None));
+        }
+        let uri = self.logical.get(name)?;
+        Some((std::slice::from_ref(uri), Some(name)))
     }
 
     /// `service`: what must stand in its certificate, where it is one of the mesh.

@@ -61,6 +61,8 @@ pub(super) struct Peers {
     name: Box<str>,
     count: AtomicUsize,
     ejected: AtomicUsize,
+    /// Whether other upstreams do the same, so that all of these may be passed over.
+    has_others: AtomicBool,
 }
 
 impl Peers {
@@ -69,7 +71,13 @@ impl Peers {
             name: name.into(),
             count: AtomicUsize::new(0),
             ejected: AtomicUsize::new(0),
+            has_others: AtomicBool::new(false),
         }
+    }
+
+    /// Other upstreams take its calls where no endpoint is left.
+    pub(super) fn stand_beside_others(&self) {
+        self.has_others.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn name(&self) -> &str {
@@ -82,10 +90,10 @@ impl Peers {
     }
 
     /// Whether at least half of the endpoints stay with one more ejected: where more of them answer with UNAVAILABLE, the
-    /// fault is behind all of them.
+    /// fault is behind all of them. Unless others do the same.
     fn may_lose_one(&self) -> bool {
         let ejected = self.ejected.load(Ordering::Relaxed) + 1;
-        ejected * 2 <= self.count.load(Ordering::Relaxed)
+        self.has_others.load(Ordering::Relaxed) || ejected * 2 <= self.count.load(Ordering::Relaxed)
     }
 }
 

@@ -16,7 +16,9 @@ mod messages;
 mod metrics;
 mod origin;
 mod resolve;
+mod site;
 mod socket;
+mod split;
 
 use std::sync::{
     Arc,
@@ -35,6 +37,8 @@ use http::{HeaderMap, uri::PathAndQuery};
 pub use messages::Messages;
 pub(crate) use origin::{Origin, is_secure};
 use resolve::Resolver;
+pub(crate) use site::{NoAnswer, Site, Use};
+pub(crate) use split::{Chosen, Share, Split, Way};
 use tonic::Code;
 
 use crate::status::Status;
@@ -58,6 +62,7 @@ pub struct Upstream {
 }
 
 /// A call with one request message.
+#[derive(Clone)]
 pub(crate) struct Call<'c> {
     pub(crate) path: &'c PathAndQuery,
     /// Makes the metadata, for each try anew.
@@ -66,6 +71,20 @@ pub(crate) struct Call<'c> {
     pub(crate) framed: Bytes,
     /// Whether the call may be made twice: it is, where nobody knows whether the first try arrived.
     pub(crate) repeatable: bool,
+}
+
+/// A call that did not go well at one upstream.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    status: Status,
+    /// Whether another upstream may be asked: this one is away, and the call was not made or may be made twice.
+    may_go_elsewhere: bool,
+}
+
+impl Failed {
+    fn status(self) -> Status {
+        self.status
+    }
 }
 
 impl Upstream {
@@ -101,11 +120,19 @@ impl Upstream {
     /// Calls an rpc with one message. The answer's messages come one by one. Dropping the future or the messages cancels
     /// the call at the upstream.
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Messages, Status> {
+        self.try_call(call).await.map_err(Failed::status)
+    }
+
+    async fn try_call(&self, call: Call<'_>) -> Result<Messages, Failed> {
         self.attempt(call, async |messages| Ok(messages)).await
     }
 
     /// Calls an rpc that answers with one message.
     pub(crate) async fn unary(&self, call: Call<'_>) -> Result<Bytes, Status> {
+        self.try_unary(call).await.map_err(Failed::status)
+    }
+
+    async fn try_unary(&self, call: Call<'_>) -> Result<Bytes, Failed> {
         self.attempt(call, Messages::only).await
     }
 
@@ -114,9 +141,10 @@ impl Upstream {
         &self,
         call: Call<'_>,
         take: impl AsyncFn(Messages) -> Result<T, Status>,
-    ) -> Result<T, Status> {
+    ) -> Result<T, Failed> {
         let mut tried = Vec::new();
         let mut last = Status::unavailable();
+        let mut may_go_elsewhere = true;
         while let Some(endpoint) = self.pick(&tried) {
             let head = endpoint.head(call.path, (call.metadata)());
             match endpoint.call(head, call.framed.clone()).await {
@@ -130,17 +158,22 @@ impl Upstream {
                         outcome => {
                             endpoint.health.answered();
                             self.budget.pay();
-                            return outcome;
+                            return outcome.map_err(|status| Failed {
+                                status,
+                                may_go_elsewhere: false,
+                            });
                         }
                     }
                     if last.from_upstream {
                         endpoint.health.unavailable();
                         // The same one would only say it again.
                         if !self.has_other(&endpoint, &tried) {
+                            may_go_elsewhere = call.repeatable;
                             break;
                         }
                     }
                     if !(call.repeatable && self.may_repeat()) {
+                        may_go_elsewhere = false;
                         break;
                     }
                 }
@@ -149,6 +182,8 @@ impl Upstream {
                     if failure.never_sent {
                         self.resolver.hurry();
                     } else if !(call.repeatable && self.may_repeat()) {
+                        last = failure.status();
+                        may_go_elsewhere = false;
                         break;
                     }
                     last = failure.status();
@@ -156,7 +191,10 @@ impl Upstream {
             }
             tried.push(endpoint);
         }
-        Err(last)
+        Err(Failed {
+            status: last,
+            may_go_elsewhere,
+        })
     }
 
     /// Begins a call whose request is a stream: what is sent and what comes back go their own ways. Another endpoint is
@@ -176,6 +214,26 @@ impl Upstream {
             tried.push(endpoint);
         }
         Err(Status::unavailable())
+    }
+
+    /// Whether a call may be given to it where there is another upstream: not while all endpoints are passed over. Finds out
+    /// by and by whether one of them is back.
+    fn is_well(&self) -> bool {
+        let endpoints = self.endpoints.load();
+        let is_only = endpoints.len() == 1;
+        endpoints
+            .iter()
+            .any(|endpoint| match endpoint.health.state() {
+                State::Well => true,
+                State::Ejected => false,
+                State::Due(Cause::Answers) => !is_only || endpoint.health.begin_trial(),
+                State::Due(Cause::Connection) => {
+                    if endpoint.health.begin_trial() {
+                        drop(tokio::spawn(endpoint.clone().probe()));
+                    }
+                    false
+                }
+            })
     }
 
     /// Whether the budget leaves room for one more repetition.

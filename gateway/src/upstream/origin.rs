@@ -13,6 +13,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 const HTTP_PORT: u16 = 80;
 const HTTPS_PORT: u16 = 443;
+/// HTTP/2 by its name in TLS.
+pub(super) const HTTP2: &[u8] = b"h2";
 
 /// One URL of an upstream.
 #[derive(Clone, Debug)]
@@ -53,11 +55,11 @@ impl Origin {
     }
 
     /// `host:port`
-    pub(super) fn authority(&self) -> &Authority {
+    pub(crate) fn authority(&self) -> &Authority {
         &self.authority
     }
 
-    pub(super) fn scheme(&self) -> Scheme {
+    pub(crate) fn scheme(&self) -> Scheme {
         match self.security {
             Some(_) => Scheme::HTTPS,
             None => Scheme::HTTP,
@@ -89,6 +91,15 @@ impl Origin {
     /// # Errors
     /// It is not the one who was wanted, or it does not want us.
     pub(crate) async fn secured(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        self.secured_for(stream, HTTP2).await
+    }
+
+    /// The same, to speak `protocol`, by its name in TLS (ALPN).
+    pub(super) async fn secured_for(
+        &self,
+        stream: TcpStream,
+        protocol: &[u8],
+    ) -> io::Result<TlsStream<TcpStream>> {
         let security = self.security.as_ref().ok_or(io::ErrorKind::Unsupported)?;
         let (config, name) = match security.service.as_deref() {
             Some(service) => {
@@ -102,8 +113,11 @@ impl Origin {
                 (security.tls.host(), name.to_owned())
             }
         };
-        let config = Arc::new(config.map_err(io::Error::other)?);
-        TlsConnector::from(config).connect(name, stream).await
+        let mut config = config.map_err(io::Error::other)?;
+        config.alpn_protocols = vec![protocol.to_vec()];
+        TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
     }
 }
 

@@ -1,5 +1,7 @@
 //! The policies file as it is written: keys and text, each with its place.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
@@ -15,6 +17,8 @@ pub(super) struct Document {
     pub(super) compression: CompressionDocument,
     pub(super) limits: LimitsDocument,
     pub(super) routes: Vec<RouteDocument>,
+    pub(super) splits: Vec<SplitDocument>,
+    pub(super) prefixes: Vec<PrefixDocument>,
 }
 
 /// A value with its place.
@@ -97,4 +101,36 @@ pub(super) struct RouteCacheDocument {
     pub(super) stale_if_error: Option<Text>,
     #[serde(default)]
     pub(super) per_caller: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SplitDocument {
+    pub(super) of: Text,
+    #[serde(default)]
+    pub(super) sticky: bool,
+    pub(super) upstreams: Spanned<Vec<ShareDocument>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ShareDocument {
+    pub(super) upstream: Text,
+    pub(super) weight: Option<Text>,
+    pub(super) when: Option<Spanned<BTreeMap<String, Text>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PrefixDocument {
+    pub(super) prefix: Text,
+    pub(super) upstream: Text,
+    pub(super) access: Spanned<Vec<Text>>,
+    pub(super) rate: Option<Text>,
+    pub(super) body: Option<Text>,
+    pub(super) deadline: Option<Text>,
+    #[serde(default)]
+    pub(super) http2: bool,
+    #[serde(default)]
+    pub(super) keep_host: bool,
 }

@@ -25,11 +25,11 @@ impl Reader<'_> {
         }
     }
 
-    fn fault(&self, at: &Location, what: impl Display) -> SettingsError {
+    pub(super) fn fault(&self, at: &Location, what: impl Display) -> SettingsError {
         SettingsError(format!("{}: {what}", self.place(Some(at))))
     }
 
-    fn value<T>(
+    pub(super) fn value<T>(
         &self,
         text: &Text,
         read: impl FnOnce(&str) -> Result<T, String>,
@@ -78,6 +78,8 @@ impl Reader<'_> {
             .iter()
             .map(|route| self.route(route))
             .collect::<Result<_, _>>()?;
+        settings.splits = self.splits(&document.splits)?;
+        settings.prefixes = self.prefixes(&document.prefixes)?;
         Ok(settings)
     }
 

@@ -46,6 +46,21 @@ routes:
   - route: POST /v1/sessions
     access: []
     rate: 1/min burst 3
+splits:
+  - of: caravan.catalog.v1.CatalogService
+    sticky: true
+    upstreams:
+      - {upstream: catalog, weight: 95}
+      - {upstream: catalog-canary, weight: 5, when: {X-Canary: 1}}
+prefixes:
+  - prefix: /shop/
+    upstream: old-shop
+    access: [public]
+    rate: heavy
+    body: 1MiB
+    deadline: 5s
+    http2: true
+    keep_host: true
 "#,
     )
     .expect("settings");
@@ -73,6 +88,20 @@ routes:
     assert!(access.services && access.roles == ["admin"] && !access.public);
     assert_eq!(sessions.access, Some(Access::default()));
     assert_eq!(sessions.place, "p.yaml:28:12");
+    let [split] = &settings.splits[..] else {
+        panic!("{:?}", settings.splits);
+    };
+    assert!(split.is_sticky && split.place == "p.yaml:32:9");
+    let shares = split.shares.iter();
+    let shares: Vec<_> = shares.map(|share| (share.weight, &*share.place)).collect();
+    assert_eq!(shares, [(95, "p.yaml:35:20"), (5, "p.yaml:36:20")]);
+    let (name, value) = &split.shares[1].when[0];
+    assert!(name == "x-canary" && value == "1");
+    let [shop] = &settings.prefixes[..] else {
+        panic!("{:?}", settings.prefixes);
+    };
+    assert!(shop.prefix == "/shop" && shop.access.public);
+    assert!(shop.is_http2 && shop.keeps_host && shop.deadline == Duration::from_secs(5));
 }
 
 #[test]
@@ -115,6 +144,60 @@ fn a_mistake_names_its_line_and_column() {
         (
             "cors:\n  origins: [https://a.example]\n  headers: ['no header']\n",
             "p.yaml:3:13: `no header` is no header",
+        ),
+        ("splits:\n  - of: a.B\n", "p.yaml:2:5: "),
+        (
+            "splits:\n  - of: a.B\n    upstreams: []\n",
+            "p.yaml:3:16: the weights add up to 0",
+        ),
+        (
+            "splits:\n  - of: a.B\n    upstreams:\n      - {upstream: c, weight: 0}\n",
+            "p.yaml:4:7: the weights add up to 0",
+        ),
+        (
+            "splits:\n  - of: a.B\n    upstreams:\n      - {upstream: c, weight: -1}\n",
+            "p.yaml:4:31: `-1` is no weight",
+        ),
+        (
+            "splits:\n  - of: a.B\n    upstreams:\n      - upstream: c\n",
+            "p.yaml:4:19: a `weight`, a `when` or both",
+        ),
+        (
+            "splits:\n  - of: a.B\n    upstreams:\n      - upstream: c\n        when: {}\n",
+            "p.yaml:5:15: `when` names no header",
+        ),
+        (
+            "splits:\n  - of: a.B\n    upstreams:\n      - upstream: c\n        when: {no header: 1}\n",
+            "p.yaml:5:27: `no header` is no header",
+        ),
+        (
+            "splits:\n  - of: a.B\n    upstreams: [{upstream: c, weight: 1}, {upstream: c, weight: 2}]\n",
+            "p.yaml:3:54: `c` stands here twice",
+        ),
+        (
+            "splits:\n  - of: a.B\n    upstreams: [{upstream: c, weight: 1}]\n  - of: /a.B\n    upstreams: [{upstream: c, weight: 1}]\n",
+            "p.yaml:4:9: `a.B` is split at p.yaml:2:9 already",
+        ),
+        ("prefixes:\n  - {prefix: /a, upstream: b}\n", "p.yaml:2:5: "),
+        (
+            "prefixes:\n  - {prefix: a, upstream: b, access: [public]}\n",
+            "p.yaml:2:14: `a` is no prefix",
+        ),
+        (
+            "prefixes:\n  - {prefix: /a/../b, upstream: b, access: [public]}\n",
+            "p.yaml:2:14: `/a/../b` is no prefix",
+        ),
+        (
+            "prefixes:\n  - {prefix: /a?b, upstream: b, access: [public]}\n",
+            "p.yaml:2:14: `/a?b` is no prefix",
+        ),
+        (
+            "prefixes:\n  - {prefix: /a, upstream: b, access: [public]}\n  - {prefix: /a/, upstream: c, access: [public]}\n",
+            "p.yaml:3:14: the prefix `/a` stands here twice",
+        ),
+        (
+            "prefixes:\n  - {prefix: /a, upstream: b, access: [public], deadline: 0s}\n",
+            "p.yaml:2:61: `0s` is no time",
         ),
         ("rates: {read: 5/s\n", "p.yaml:"),
         ("rates: [\n", "p.yaml:"),

@@ -1,0 +1,210 @@
+//! Bodies of requests and answers on their way: piece by piece, at the pace of the slower side.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use crate::{
+    answer::Broken,
+    body::{incomplete, too_slow},
+    gateway::Place,
+    metrics::OpenStream,
+    problem::Problem,
+};
+
+/// The body of a request as the upstream takes it.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    /// `None` for a body without bytes.
+    body: Option<Incoming>,
+    /// Bytes that may still come.
+    left: u64,
+    /// Longest time between two pieces.
+    longest_pause: Duration,
+    pause: Option<Pin<Box<Sleep>>>,
+    progress: Arc<Progress>,
+}
+
+/// How far the body of a request has come.
+#[derive(Debug)]
+pub(crate) struct Progress(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    /// When something went out.
+    last: Instant,
+    /// What is wrong with it.
+    fault: Option<Problem>,
+}
+
+impl Progress {
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn last(&self) -> Instant {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).last
+    }
+
+    /// What the client did wrong, where that is why a request ended.
+    pub(super) fn fault(&self) -> Option<Problem> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.fault.take()
+    }
+
+    /// Ends when nothing has gone out for so long: the upstream is waited for.
+    pub(super) async fn stands_still(&self, longest: Duration) {
+        loop {
+            let until = self.last() + longest;
+            if until <= Instant::now() {
+                return;
+            }
+            sleep_until(until).await;
+        }
+    }
+}
+
+impl Sent {
+    /// A body of at most `max_bytes`, of which something comes at least every `longest_pause`.
+    ///
+    /// # Errors
+    /// It says that it is larger.
+    pub(super) fn new(
+        body: Incoming,
+        max_bytes: usize,
+        longest_pause: Duration,
+    ) -> Result<(Self, Arc<Progress>), Problem> {
+        if body.size_hint().lower() > max_bytes as u64 {
+            return Err(too_large());
+        }
+        let progress = Arc::new(Progress(Mutex::new(State {
+            last: Instant::now(),
+            fault: None,
+        })));
+        let sent = Self {
+            body: (!body.is_end_stream()).then_some(body),
+            left: max_bytes as u64,
+            longest_pause,
+            pause: None,
+            progress: progress.clone(),
+        };
+        Ok((sent, progress))
+    }
+
+    /// Another body of nothing.
+    pub(crate) fn nothing(&self) -> Option<Self> {
+        self.body.is_none().then(|| Self {
+            body: None,
+            left: self.left,
+            longest_pause: self.longest_pause,
+            pause: None,
+            progress: self.progress.clone(),
+        })
+    }
+
+    fn fail(&mut self, problem: Problem) -> Broken {
+        let text = problem.detail().to_owned();
+        self.progress.change(|state| state.fault = Some(problem));
+        self.body = None;
+        text.into()
+    }
+
+    fn poll_pause(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let longest = self.longest_pause;
+        let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(longest)));
+        pause.as_mut().poll(context)
+    }
+}
+
+fn too_large() -> Problem {
+    let detail = "the body is larger than this path takes";
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", detail)
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else {
+            return Poll::Ready(None);
+        };
+        let Poll::Ready(frame) = Pin::new(body).poll_frame(context) else {
+            return match this.poll_pause(context) {
+                Poll::Ready(()) => Poll::Ready(Some(Err(this.fail(too_slow())))),
+                Poll::Pending => Poll::Pending,
+            };
+        };
+        this.pause = None;
+        this.progress.change(|state| state.last = Instant::now());
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                match this.left.checked_sub(length) {
+                    Some(left) => {
+                        this.left = left;
+                        Some(Ok(frame))
+                    }
+                    None => Some(Err(this.fail(too_large()))),
+                }
+            }
+            Some(Err(_)) => Some(Err(this.fail(incomplete()))),
+            None => {
+                this.body = None;
+                None
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.body {
+            Some(body) => body.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
+    }
+}
+
+/// The body of an answer as the client takes it.
+pub(super) struct Passed {
+    pub(super) body: Incoming,
+    pub(super) _place: Place,
+    pub(super) _open: OpenStream,
+}
+
+impl Body for Passed {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        frame.map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
