@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::verifier::VerifyError;
+use super::{revoked::client_uuid, verifier::VerifyError};
 use crate::call::Caller;
 
 /// The `aud` of every access token.
@@ -68,6 +68,27 @@ pub struct Claims {
 }
 
 impl Claims {
+    /// The ids by which it may be revoked: of its session, its own, and of its account or client.
+    pub fn revocable_by(&self) -> [Option<Uuid>; 3] {
+        let owner = match (self.kind, &self.client_id) {
+            (TokenKind::User, _) => Uuid::parse_str(&self.sub).ok(),
+            (_, client_id) => client_id.as_deref().map(client_uuid),
+        };
+        [self.sid, Uuid::parse_str(&self.jti).ok(), owner]
+    }
+
+    /// When it was made, in microseconds since 1970. Its id says it more exactly than `iat`.
+    pub fn made_us(&self) -> u64 {
+        let id = Uuid::parse_str(&self.jti).ok();
+        let made = id
+            .and_then(|id| id.get_timestamp())
+            .map(|time| time.to_unix());
+        let (seconds, nanos) = made.unwrap_or((self.iat, 0));
+        seconds
+            .saturating_mul(1_000_000)
+            .saturating_add(u64::from(nanos / 1_000))
+    }
+
     /// Whom they name.
     pub(super) fn caller(self) -> Result<Caller, VerifyError> {
         let nobody = VerifyError::Invalid("subject");

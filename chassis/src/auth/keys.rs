@@ -9,9 +9,14 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use contracts::caravan::identity::v1::{
-    GetKeySetRequest, JsonWebKey, identity_service_client::IdentityServiceClient,
+    GetKeySetRequest, JsonWebKey, Revocation, WatchRevocationsRequest,
+    identity_service_client::IdentityServiceClient,
 };
-use futures::{FutureExt as _, future::BoxFuture};
+use futures::{
+    FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -36,11 +41,21 @@ pub trait KeySource: Send + Sync + 'static {
     /// # Errors
     /// The source cannot be reached.
     fn key_set(&self) -> BoxFuture<'_, Result<Vec<JsonWebKey>, Status>>;
+
+    /// Tokens that count no more though they have not ended: all of them first, then each as it comes, and now and then an
+    /// empty list as a sign of life. Ends with an error where the source cannot be reached. None where the source knows none.
+    fn revocations(&self) -> BoxStream<'static, Result<Vec<Revocation>, Status>> {
+        stream::pending().boxed()
+    }
 }
 
 impl KeySource for Box<dyn KeySource> {
     fn key_set(&self) -> BoxFuture<'_, Result<Vec<JsonWebKey>, Status>> {
         (**self).key_set()
+    }
+
+    fn revocations(&self) -> BoxStream<'static, Result<Vec<Revocation>, Status>> {
+        (**self).revocations()
     }
 }
 
@@ -66,6 +81,14 @@ impl KeySource for RemoteKeys {
                 .keys)
         }
         .boxed()
+    }
+
+    fn revocations(&self) -> BoxStream<'static, Result<Vec<Revocation>, Status>> {
+        let mut client = self.0.clone();
+        let told = async move { client.watch_revocations(WatchRevocationsRequest {}).await };
+        told.map_ok(|told| told.into_inner().map_ok(|message| message.revocations))
+            .try_flatten_stream()
+            .boxed()
     }
 }
 
@@ -110,8 +133,7 @@ pub(super) struct KeyCache {
 
 impl KeyCache {
     /// The keys of the mesh's own identity service.
-    pub(super) fn of_mesh(source: impl KeySource) -> Self {
-        let source = Arc::new(source);
+    pub(super) fn of_mesh(source: Arc<dyn KeySource>) -> Self {
         let fetch = move || {
             let source = source.clone();
             async move {

@@ -6,6 +6,7 @@ mod forwarded;
 mod jwks;
 mod keys;
 mod outside;
+mod revoked;
 mod seen;
 pub(crate) mod service_token;
 #[cfg(test)]
@@ -16,4 +17,5 @@ pub use access::{admitted, bearer};
 pub use claims::{AUDIENCE, Claims, TOKEN_TYPE, TokenKind};
 pub use keys::{KeySource, RemoteKeys};
 pub use outside::OutsideIssuer;
+pub use revoked::{client_uuid, mark};
 pub use verifier::{Verifier, VerifyError};

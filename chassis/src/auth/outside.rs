@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{
     jwks,
     keys::KeyCache,
+    revoked::Marks,
     verifier::{Checked, VerifyError},
 };
 use crate::call::Caller;
@@ -136,6 +137,7 @@ impl OutsideIssuer {
         Ok(Checked {
             // Whole seconds; a fraction never makes a token last longer.
             exp: time("exp").ok_or(VerifyError::Invalid("claims"))? as u64,
+            marks: Marks::default(),
             nbf: time("nbf").unwrap_or_default().ceil() as u64,
             caller: Caller::User {
                 id: self.account(subject),

@@ -12,6 +12,7 @@ use super::{
     claims::{AUDIENCE, Claims, TOKEN_TYPE},
     keys::{Key, KeyCache, KeySource},
     outside::OutsideIssuer,
+    revoked::{Marks, Revoked},
     seen::Seen,
 };
 use crate::call::Caller;
@@ -36,6 +37,9 @@ pub enum VerifyError {
     /// It was good once.
     #[error("the access token has expired")]
     Expired,
+    /// It was revoked, or the session that gave it out has ended.
+    #[error("the access token was revoked")]
+    Revoked,
     /// It was never good here. The text is for logs.
     #[error("the access token is not valid: {0}")]
     Invalid(&'static str),
@@ -52,6 +56,11 @@ impl VerifyError {
                 Code::Unauthenticated,
                 "TOKEN_EXPIRED",
                 "The access token has expired.",
+            ),
+            Self::Revoked => (
+                Code::Unauthenticated,
+                "TOKEN_REVOKED",
+                "The access token was revoked.",
             ),
             Self::Invalid(_) => (
                 Code::Unauthenticated,
@@ -78,6 +87,9 @@ struct Shared {
     /// The mesh's own first.
     issuers: Vec<Issuer>,
     seen: Seen<Known>,
+    /// Where the mesh's own keys and revocations come from.
+    own: Arc<dyn KeySource>,
+    revoked: Revoked,
 }
 
 /// Somebody whose tokens count.
@@ -95,6 +107,8 @@ pub(super) struct Checked {
     pub(super) nbf: u64,
     pub(super) exp: u64,
     pub(super) caller: Caller,
+    /// None of tokens of others, who tell of no revocations.
+    pub(super) marks: Marks,
 }
 
 #[derive(Clone)]
@@ -108,11 +122,8 @@ struct Known {
 impl Verifier {
     /// A verifier of tokens that `issuer` made.
     pub fn new(issuer: &str, keys: impl KeySource) -> Self {
-        Self::of(vec![Issuer {
-            name: issuer.to_owned(),
-            keys: KeyCache::of_mesh(keys),
-            outside: None,
-        }])
+        let own: Arc<dyn KeySource> = Arc::new(keys);
+        Self::of(vec![Issuer::of_mesh(issuer, &own)], own)
     }
 
     /// The same, for tokens of others too.
@@ -124,11 +135,7 @@ impl Verifier {
         keys: impl KeySource,
         outside: Vec<OutsideIssuer>,
     ) -> anyhow::Result<Self> {
-        let own = Issuer {
-            name: issuer.to_owned(),
-            keys: KeyCache::of_mesh(keys),
-            outside: None,
-        };
+        let own: Arc<dyn KeySource> = Arc::new(keys);
         let others = outside.into_iter().map(|outside| {
             anyhow::Ok(Issuer {
                 name: outside.issuer.clone(),
@@ -136,15 +143,17 @@ impl Verifier {
                 outside: Some(outside),
             })
         });
-        let issuers = std::iter::once(Ok(own)).chain(others);
-        Ok(Self::of(issuers.collect::<anyhow::Result<_>>()?))
+        let issuers = std::iter::once(Ok(Issuer::of_mesh(issuer, &own))).chain(others);
+        Ok(Self::of(issuers.collect::<anyhow::Result<_>>()?, own))
     }
 
-    fn of(issuers: Vec<Issuer>) -> Self {
+    fn of(issuers: Vec<Issuer>, own: Arc<dyn KeySource>) -> Self {
         Self {
             shared: Arc::new(Shared {
                 issuers,
                 seen: Seen::new(),
+                own,
+                revoked: Revoked::default(),
             }),
         }
     }
@@ -152,7 +161,7 @@ impl Verifier {
     /// Who holds this token.
     ///
     /// # Errors
-    /// The token is over, is not valid, or cannot be checked because the keys are not to be had.
+    /// The token is over, was revoked, is not valid, or cannot be checked because the keys are not to be had.
     pub async fn verify(&self, token: &str) -> Result<Caller, VerifyError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(VerifyError::Invalid("too long"));
@@ -176,6 +185,9 @@ impl Verifier {
         if now + LEEWAY.as_secs() < checked.nbf {
             return Err(VerifyError::Invalid("not valid yet"));
         }
+        if self.shared.revoked.has(&checked.marks) {
+            return Err(VerifyError::Revoked);
+        }
         Ok(checked.caller)
     }
 
@@ -184,10 +196,12 @@ impl Verifier {
         self.shared.issuers[0].keys.has_some()
     }
 
-    /// Keeps the keys fresh until the service stops.
+    /// Keeps the keys fresh, and hears of revoked tokens, until the service stops.
     pub async fn keep_fresh(&self, stop: CancellationToken) {
         let all = self.shared.issuers.iter();
-        join_all(all.map(|issuer| issuer.keys.keep_fresh(stop.clone()))).await;
+        let keys = join_all(all.map(|issuer| issuer.keys.keep_fresh(stop.clone())));
+        let revoked = self.shared.revoked.follow(&*self.shared.own, stop.clone());
+        tokio::join!(keys, revoked);
     }
 
     /// Everything about a token but the time of day.
@@ -208,6 +222,14 @@ impl Verifier {
 }
 
 impl Issuer {
+    fn of_mesh(name: &str, source: &Arc<dyn KeySource>) -> Self {
+        Self {
+            name: name.to_owned(),
+            keys: KeyCache::of_mesh(source.clone()),
+            outside: None,
+        }
+    }
+
     /// The key that a header names. A header that brings a key along, or says where to get one, is refused, and so is one
     /// with an algorithm that none of the keys could have.
     fn key_id<'h>(&self, header: &'h Header) -> Result<&'h str, VerifyError> {
@@ -258,6 +280,7 @@ impl Issuer {
                 Ok(Checked {
                     nbf: claims.nbf,
                     exp: claims.exp,
+                    marks: Marks::of(&claims),
                     caller: claims.caller()?,
                 })
             }

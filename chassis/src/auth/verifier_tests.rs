@@ -1,11 +1,20 @@
 use std::sync::atomic::Ordering;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use contracts::caravan::identity::v1::{JsonWebKey, Revocation};
+use futures::{
+    StreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::*;
-use crate::auth::testing::{Keys, Signer, claims};
+use crate::auth::{
+    mark,
+    testing::{Keys, Signer, claims},
+};
 
 /// What a good token becomes after a change.
 async fn outcome(
@@ -250,4 +259,53 @@ async fn a_withdrawn_key_takes_its_tokens_along() {
         Err(VerifyError::Invalid(_))
     ));
     verifier.verify(&new.service("saga")).await.unwrap();
+}
+
+/// Keys, and one revocation.
+struct Telling(Keys, Revocation);
+
+impl KeySource for Telling {
+    fn key_set(&self) -> BoxFuture<'_, Result<Vec<JsonWebKey>, Status>> {
+        self.0.key_set()
+    }
+
+    fn revocations(&self) -> BoxStream<'static, Result<Vec<Revocation>, Status>> {
+        let told = stream::iter([Ok(Vec::new()), Ok(vec![self.1.clone()])]);
+        told.chain(stream::pending()).boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_token_counts_no_more_also_when_it_was_seen_before() {
+    let (signer, ended) = (Signer::new("k1"), Uuid::now_v7());
+    let token = |session: Uuid| {
+        let mut claims = claims("user", &Uuid::now_v7().to_string());
+        claims["sid"] = json!(session);
+        signer.sign(&signer.header(), &claims)
+    };
+    let end = i64::try_from(now() + 60).unwrap();
+    let revocation = Revocation {
+        mark: mark(ended).to_vec(),
+        made_until: None,
+        expire_time: Some(prost_types::Timestamp {
+            seconds: end,
+            nanos: 0,
+        }),
+    };
+    let verifier = Verifier::new("caravan", Telling(Keys::of(&signer), revocation));
+    let (ended, other) = (token(ended), token(Uuid::now_v7()));
+    verifier.verify(&ended).await.unwrap();
+    verifier.verify(&other).await.unwrap();
+    let stop = CancellationToken::new();
+    let heard = async {
+        while verifier.verify(&ended).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    };
+    tokio::join!(verifier.keep_fresh(stop.clone()), heard);
+    let refusal = verifier.verify(&ended).await.unwrap_err();
+    assert!(matches!(refusal, VerifyError::Revoked), "{refusal:?}");
+    assert_eq!(crate::status::reason(&refusal.status()), "TOKEN_REVOKED");
+    verifier.verify(&other).await.unwrap();
 }

@@ -15,7 +15,7 @@ use super::{print, status::running};
 use crate::mesh::home::Home;
 use crate::mesh::secrets::Secrets;
 use crate::mesh::topology::{Role, Topology};
-use crate::shop::Shop;
+use crate::shop::{Shop, session::SecondFactor};
 
 /// Entries of one answer.
 const PAGE_ENTRIES: usize = 100;
@@ -46,6 +46,8 @@ pub struct Args {
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    factor: SecondFactor,
 }
 
 /// A time, or how long ago it was.
@@ -71,7 +73,9 @@ pub async fn run(args: &Args, home: &Path) -> anyhow::Result<ExitCode> {
     let endpoint = Endpoint::from_shared(format!("http://{}", identity.address))?;
     let mut client = AuditServiceClient::new(endpoint.connect_lazy());
     let shop = Shop::new(topology.only(Role::Gateway).address);
-    let token = shop.admin_token(&Secrets::of(&home)).await?;
+    let token = shop
+        .admin_token(&Secrets::of(&home), Some(&args.factor))
+        .await?;
     let mut entries: Vec<AuditEntry> = Vec::new();
     let mut asked = args.request();
     while entries.len() < args.limit {
@@ -170,6 +174,7 @@ mod tests {
                 since: None,
                 limit: 1,
                 json: false,
+                factor: SecondFactor::default(),
             };
             assert_eq!(args.request().actor, actor);
         }

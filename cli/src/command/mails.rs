@@ -14,7 +14,7 @@ use super::{print, status::running};
 use crate::mesh::home::Home;
 use crate::mesh::secrets::Secrets;
 use crate::mesh::topology::{Role, Topology};
-use crate::shop::Shop;
+use crate::shop::{Shop, session::SecondFactor};
 
 /// Mails of one answer.
 const PAGE_MAILS: i32 = 100;
@@ -25,6 +25,8 @@ pub struct Args {
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    factor: SecondFactor,
 }
 
 /// Prints the mails whose tokens are good, oldest first.
@@ -41,7 +43,9 @@ pub async fn run(args: &Args, home: &Path) -> anyhow::Result<ExitCode> {
     let endpoint = Endpoint::from_shared(format!("http://{}", identity.address))?;
     let mut client = IdentityServiceClient::new(endpoint.connect_lazy());
     let shop = Shop::new(topology.only(Role::Gateway).address);
-    let token = shop.admin_token(&Secrets::of(&home)).await?;
+    let token = shop
+        .admin_token(&Secrets::of(&home), Some(&args.factor))
+        .await?;
     let mut after_mail_id = String::new();
     loop {
         let mut request = Request::new(ListPendingMailsRequest {
@@ -64,6 +68,12 @@ pub async fn run(args: &Args, home: &Path) -> anyhow::Result<ExitCode> {
             let what = match mail.kind() {
                 MailKind::EmailVerification => "verify address",
                 MailKind::PasswordReset => "reset password",
+                MailKind::PasswordChanged => "password changed",
+                MailKind::SecondFactorEnabled => "second factor enabled",
+                MailKind::SecondFactorDisabled => "second factor disabled",
+                MailKind::SecondFactorReset => "second factor reset",
+                MailKind::RecoveryCodesChanged => "recovery codes changed",
+                MailKind::RolesChanged => "roles changed",
                 MailKind::Unspecified => "other",
             };
             let expires = mail.expire_time.map(|time| time.to_string());
@@ -71,8 +81,19 @@ pub async fn run(args: &Args, home: &Path) -> anyhow::Result<ExitCode> {
                 json!({"to": mail.email, "kind": mail.kind().as_str_name(), "token": mail.token, "expireTime": expires})
                     .to_string()
             } else {
-                let expires = expires.unwrap_or_default();
-                format!("{}  {what}  {}  until {expires}", mail.email, mail.token)
+                let time = |time: Option<prost_types::Timestamp>| time.map(|time| time.to_string());
+                match &*mail.token {
+                    "" => format!(
+                        "{}  {what}  at {}",
+                        mail.email,
+                        time(mail.create_time).unwrap_or_default()
+                    ),
+                    token => format!(
+                        "{}  {what}  {token}  until {}",
+                        mail.email,
+                        expires.unwrap_or_default()
+                    ),
+                }
             };
             print(format!("{line}\n").as_bytes());
         }

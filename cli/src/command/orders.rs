@@ -20,7 +20,7 @@ use super::status::running;
 use crate::mesh::home::Home;
 use crate::mesh::secrets::Secrets;
 use crate::mesh::topology::{Role, Topology};
-use crate::shop::Shop;
+use crate::shop::{Shop, session::SecondFactor};
 
 /// Events of one answer.
 const PAGE_EVENTS: i32 = 100;
@@ -36,6 +36,8 @@ pub struct Args {
     /// Access token of an operator or admin; without it the local mesh's admin logs in.
     #[arg(long, global = true)]
     token: Option<String>,
+    #[command(flatten)]
+    factor: SecondFactor,
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -80,7 +82,7 @@ impl Ordering {
     async fn of(args: &Args, home: &Path) -> anyhow::Result<Self> {
         let (url, token) = match (&args.url, &args.token) {
             (Some(url), Some(token)) => (url.clone(), token.clone()),
-            _ => local(args.token.as_deref(), home).await?,
+            _ => local(args, home).await?,
         };
         let mut bearer: MetadataValue<Ascii> = format!("Bearer {token}")
             .parse()
@@ -139,18 +141,19 @@ impl Ordering {
 }
 
 /// Where ordering is in the local mesh, and a token: its admin's where none is given.
-async fn local(token: Option<&str>, home: &Path) -> anyhow::Result<(String, String)> {
+async fn local(args: &Args, home: &Path) -> anyhow::Result<(String, String)> {
     let home = Home::open(home).context("start one with `caravan up`")?;
     let topology = Topology::new(running(&home)?.port_base)?;
     let node = topology
         .services()
         .find(|node| node.name == "ordering")
         .context("this mesh has no ordering service")?;
-    let token = match token {
-        Some(token) => token.to_owned(),
+    let token = match &args.token {
+        Some(token) => token.clone(),
         None => {
             let shop = Shop::new(topology.only(Role::Gateway).address);
-            shop.admin_token(&Secrets::of(&home)).await?
+            shop.admin_token(&Secrets::of(&home), Some(&args.factor))
+                .await?
         }
     };
     Ok((format!("http://{}", node.address), token))

@@ -9,7 +9,7 @@ use super::status::running;
 use crate::mesh::home::Home;
 use crate::mesh::secrets::Secrets;
 use crate::mesh::topology::{Role, Topology};
-use crate::shop::Shop;
+use crate::shop::{Shop, session::SecondFactor};
 
 /// Options of `caravan token`.
 #[derive(Clone, Debug, clap::Args)]
@@ -17,6 +17,8 @@ pub struct Args {
     /// The admin's token instead of the customer's.
     #[arg(long)]
     admin: bool,
+    #[command(flatten)]
+    factor: SecondFactor,
 }
 
 /// Prints an access token for the running mesh.
@@ -29,7 +31,7 @@ pub async fn run(args: &Args, home: &Path) -> anyhow::Result<ExitCode> {
     let shop = Shop::new(topology.only(Role::Gateway).address);
     let secrets = Secrets::of(&home);
     let token = if args.admin {
-        shop.admin_token(&secrets).await?
+        shop.admin_token(&secrets, Some(&args.factor)).await?
     } else {
         shop.customer_token(&secrets).await?
     };

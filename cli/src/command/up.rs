@@ -23,7 +23,7 @@ use crate::mesh::state::Phase;
 use crate::mesh::supervisor::Supervisor;
 use crate::mesh::topology::{Role, Topology};
 use crate::mesh::{binaries, leftovers, nats, ports};
-use crate::shop::Shop;
+use crate::shop::{Shop, session::NeedsCode};
 
 /// How a mesh is started.
 #[derive(Clone, Debug, clap::Args)]
@@ -151,9 +151,14 @@ async fn begin(
     if !args.no_seed {
         let seed = Shop::new(topology.only(Role::Gateway).address);
         let secrets = Secrets::of(home);
-        tokio::select! {
-            seeded = seed.seed(&secrets) => drop(seeded?),
+        let seeded = tokio::select! {
+            seeded = seed.seed(&secrets) => seeded,
             death = supervisor.death() => bail!("{death}"),
+        };
+        match seeded {
+            // Whoever gave the admin a second factor has had a catalogue before.
+            Err(error) if error.is::<NeedsCode>() => {}
+            seeded => drop(seeded?),
         }
     }
     Ok(())

@@ -14,6 +14,9 @@ use super::topology::Topology;
 /// Randomness of a secret.
 const SECRET_BYTES: usize = 24;
 
+/// File of the admin's login with a second factor.
+const ADMIN_SESSION: &str = "admin-session";
+
 /// Address of the admin account. `.test` is reserved: no mail can ever reach it.
 pub const ADMIN_EMAIL: &str = "admin@caravan.test";
 /// Address of the demo customer.
@@ -46,10 +49,7 @@ impl Secrets {
         }
         // Written anew each time: it only repeats the files above.
         let path = self.clients();
-        let next = path.with_extension("next");
-        private(OpenOptions::new().create(true).truncate(true), &next)?
-            .write_all(Value::Object(clients).to_string().as_bytes())?;
-        std::fs::rename(&next, &path)
+        write(&path, &Value::Object(clients).to_string())
             .with_context(|| format!("cannot write {}", path.display()))?;
         secret(&self.admin_password(), "")?;
         secret(&self.provider_key(), "sk_test_")?;
@@ -88,6 +88,29 @@ impl Secrets {
         self.folder.join("second-factor-key")
     }
 
+    /// The refresh token of the admin's login with a second factor; `None` where there was none yet.
+    ///
+    /// # Errors
+    /// Where its file cannot be read.
+    pub fn admin_session(&self) -> anyhow::Result<Option<String>> {
+        let path = self.folder.join(ADMIN_SESSION);
+        match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            read => read
+                .map(Some)
+                .with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// Keeps that.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn keep_admin_session(&self, token: &str) -> anyhow::Result<()> {
+        let path = self.folder.join(ADMIN_SESSION);
+        write(&path, token).with_context(|| format!("cannot write {}", path.display()))
+    }
+
     /// The demo customer's password itself.
     ///
     /// # Errors
@@ -105,11 +128,7 @@ fn secret(path: &Path, prefix: &str) -> anyhow::Result<String> {
         let text = bytes
             .iter()
             .fold(prefix.to_owned(), |text, byte| format!("{text}{byte:02x}"));
-        let next = path.with_extension("next");
-        private(OpenOptions::new().create(true).truncate(true), &next)?
-            .write_all(text.as_bytes())?;
-        // Renamed when whole: a crash in between leaves no empty secret behind.
-        std::fs::rename(&next, path)?;
+        write(path, &text)?;
         Ok(text)
     };
     match std::fs::read_to_string(path) {
@@ -119,8 +138,14 @@ fn secret(path: &Path, prefix: &str) -> anyhow::Result<String> {
     .with_context(|| format!("cannot read or make the secret {}", path.display()))
 }
 
-fn private(options: &mut OpenOptions, path: &Path) -> std::io::Result<File> {
-    options.write(true).mode(0o600).open(path)
+/// Writes a file that only its owner can read, whole or not at all.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    let next = path.with_extension("next");
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(true).write(true).mode(0o600);
+    options.open(&next)?.write_all(text.as_bytes())?;
+    // Renamed when whole: a crash in between leaves no empty secret behind.
+    std::fs::rename(&next, path)
 }
 
 #[cfg(test)]

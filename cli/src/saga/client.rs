@@ -11,7 +11,7 @@ use crate::command::status::running;
 use crate::mesh::home::Home;
 use crate::mesh::secrets::Secrets;
 use crate::mesh::topology::{Role, Topology};
-use crate::shop::Shop;
+use crate::shop::{Shop, session::SecondFactor};
 
 /// Longest wait for an answer that is not a stream.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,6 +29,8 @@ pub struct Target {
     /// The access token of an operator or admin; unset: that of the admin of the mesh in --home.
     #[arg(long, global = true, env = "CARAVAN_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+    #[command(flatten)]
+    factor: SecondFactor,
 }
 
 /// A gateway and a token for it.
@@ -63,7 +65,10 @@ impl Client {
                     Some(token) => token.clone(),
                     None => {
                         let gateway = Topology::new(state.port_base)?.only(Role::Gateway).address;
-                        Shop::new(gateway).admin_token(&Secrets::of(&home)).await?
+                        let factor = Some(&target.factor);
+                        Shop::new(gateway)
+                            .admin_token(&Secrets::of(&home), factor)
+                            .await?
                     }
                 };
                 (state.gateway_url, token)

@@ -43,7 +43,7 @@ impl Shop {
     /// Where a call is refused or nobody answers.
     pub async fn seed(&self, secrets: &Secrets) -> anyhow::Result<usize> {
         let token = self
-            .admin_token(secrets)
+            .admin_token(secrets, None)
             .await
             .context("cannot load the sample catalogue")?;
         let samples = samples();

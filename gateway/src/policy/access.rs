@@ -54,6 +54,7 @@ fn refused(error: &VerifyError) -> Problem {
     );
     let (status, reason) = match error {
         VerifyError::Expired => (StatusCode::UNAUTHORIZED, "TOKEN_EXPIRED"),
+        VerifyError::Revoked => (StatusCode::UNAUTHORIZED, "TOKEN_REVOKED"),
         VerifyError::Invalid(_) => (StatusCode::UNAUTHORIZED, "TOKEN_INVALID"),
         VerifyError::Keys(_) => (StatusCode::SERVICE_UNAVAILABLE, "KEYS_UNAVAILABLE"),
     };

@@ -1,4 +1,5 @@
-//! Looks after signing keys, and forgets now and then what is over: sessions, mails, challenges, revoked tokens, old audit entries.
+//! Looks after signing keys and revoked tokens, and forgets now and then what is over: sessions, mails, challenges, failures,
+//! revoked tokens, old audit entries.
 
 use std::time::Duration;
 
@@ -17,7 +18,11 @@ const MAX_PURGED_ROWS: u64 = 1_000;
 /// # Errors
 /// None: what fails is tried again the next time.
 pub async fn run(db: Db, tokens: Tokens, drain: CancellationToken) -> anyhow::Result<()> {
-    tokio::join!(tokens.keep(&db, &drain), forget(&db, &drain));
+    tokio::join!(
+        tokens.keep(&db, &drain),
+        tokens.revocations().follow(&db, &drain),
+        forget(&db, &drain)
+    );
     Ok(())
 }
 
@@ -36,17 +41,9 @@ async fn purge(db: &Db, drain: &CancellationToken) -> Result<(), Error> {
         let now = clock::now();
         let purged = db
             .write(|tx| async move {
-                let sessions = store::sessions::purge(&tx, now, MAX_PURGED_ROWS).await?;
-                let mails = store::mails::purge(&tx, now, MAX_PURGED_ROWS).await?;
                 let audit = store::audit::purge(&tx, now, MAX_PURGED_ROWS).await?;
-                let challenges = store::challenges::purge(&tx, now, MAX_PURGED_ROWS).await?;
-                let revoked = store::revoked_tokens::purge(&tx, now, MAX_PURGED_ROWS).await?;
-                Ok::<_, Error>(
-                    [sessions, mails, audit, challenges, revoked]
-                        .into_iter()
-                        .max()
-                        .unwrap_or(0),
-                )
+                let others = store::purge::over(&tx, now, MAX_PURGED_ROWS).await?;
+                Ok::<_, Error>(audit.max(others))
             })
             .await?;
         if purged < MAX_PURGED_ROWS {

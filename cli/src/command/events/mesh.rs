@@ -122,7 +122,8 @@ async fn local(args: &super::Args, home: &Path) -> anyhow::Result<(String, Vec<(
         Some(token) => token.clone(),
         None => {
             let shop = Shop::new(topology.only(Role::Gateway).address);
-            shop.admin_token(&Secrets::of(&home)).await?
+            shop.admin_token(&Secrets::of(&home), Some(&args.factor))
+                .await?
         }
     };
     Ok((token, addresses))

@@ -14,6 +14,8 @@ use clap::Subcommand;
 
 use mesh::Services;
 
+use crate::shop::session::SecondFactor;
+
 /// Options of `caravan events`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -31,6 +33,8 @@ pub struct Args {
     /// One JSON object a line.
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    factor: SecondFactor,
 }
 
 #[derive(Clone, Debug, Subcommand)]

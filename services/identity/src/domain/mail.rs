@@ -1,4 +1,4 @@
-//! A mail that brings a token: whoever reads the mail may use it once.
+//! A mail that brings a token, which whoever reads the mail may use once, or one that tells of something.
 
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -10,19 +10,40 @@ pub enum Kind {
     EmailVerification,
     /// Lets a new password be set.
     PasswordReset,
+    /// Tells of a new password.
+    PasswordChanged,
+    /// Tells that logins need a code.
+    SecondFactorEnabled,
+    /// Tells that logins need no code any more.
+    SecondFactorDisabled,
+    /// Tells that an admin has taken the second factor away.
+    SecondFactorReset,
+    /// Tells of new recovery codes.
+    RecoveryCodesChanged,
+    /// Tells of other roles.
+    RolesChanged,
 }
 
 impl Kind {
-    /// How long its token is good.
+    /// Those that bring a token.
+    pub const WITH_TOKEN: [Self; 2] = [Self::EmailVerification, Self::PasswordReset];
+
+    /// How long its token is good, or the mail worth sending.
     pub fn lifetime(self) -> Duration {
         match self {
-            Self::EmailVerification => Duration::hours(48),
             Self::PasswordReset => Duration::hours(1),
+            Self::EmailVerification
+            | Self::PasswordChanged
+            | Self::SecondFactorEnabled
+            | Self::SecondFactorDisabled
+            | Self::SecondFactorReset
+            | Self::RecoveryCodesChanged
+            | Self::RolesChanged => Duration::hours(48),
         }
     }
 }
 
-/// A mail that is to be sent, and was not answered yet.
+/// A mail that is to be sent, and was not answered yet where it brings a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail {
     /// UUIDv7.
@@ -32,9 +53,9 @@ pub struct Mail {
     pub account: Option<Uuid>,
     /// What it is for.
     pub kind: Kind,
-    /// What it brings. Good once.
-    pub token: String,
-    /// When the token ends.
+    /// What it brings. Good once; `None` where it only tells of something.
+    pub token: Option<String>,
+    /// When the token ends, or the mail is no longer worth sending.
     pub ends: OffsetDateTime,
 }
 
@@ -44,7 +65,7 @@ impl Mail {
         id: Uuid,
         account: Option<Uuid>,
         kind: Kind,
-        token: String,
+        token: Option<String>,
         now: OffsetDateTime,
     ) -> Self {
         Self {

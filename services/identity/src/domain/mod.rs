@@ -5,6 +5,7 @@ pub mod audit;
 pub mod client;
 pub mod email;
 pub mod mail;
+pub mod revocation;
 pub mod second_factor;
 pub mod session;
 pub mod throttle;

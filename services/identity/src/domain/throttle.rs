@@ -1,27 +1,22 @@
 //! Slows down whoever guesses passwords: of one account, or from one network address. Nobody is locked out for good.
 
-use std::{
-    collections::{HashMap, hash_map::RandomState},
-    hash::BuildHasher,
-    net::{IpAddr, Ipv6Addr},
-    time::{Duration, Instant},
-};
+use std::net::{IpAddr, Ipv6Addr};
+
+use time::{Duration, OffsetDateTime};
 
 /// Wrong passwords that one account may have before it has to wait.
 pub const MAX_FAILURES: u32 = 10;
 /// Failures that one network address may have before it has to wait: there may be many people behind it.
 pub const MAX_FAILURES_OF_ADDRESS: u32 = 50;
 /// First wait; it doubles with each failure after that.
-pub const FIRST_WAIT: Duration = Duration::from_secs(60);
+pub const FIRST_WAIT: Duration = Duration::minutes(1);
 /// Longest wait.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
-/// Accounts and network addresses that are remembered; beyond that the oldest one is forgotten.
-pub const MAX_REMEMBERED: usize = 65_536;
+pub const LONGEST_WAIT: Duration = Duration::minutes(15);
 
 /// Time after which one failure of an account is forgotten.
-const FORGET_AFTER: Duration = Duration::from_secs(5 * 60);
+const FORGET_AFTER: Duration = Duration::minutes(5);
 /// Time after which one failure of a network address is forgotten.
-const FORGET_ADDRESS_AFTER: Duration = Duration::from_secs(20);
+const FORGET_ADDRESS_AFTER: Duration = Duration::seconds(20);
 /// Bits of an IPv6 address that somebody's network has; the others are theirs to choose.
 const IPV6_NETWORK: u128 = u128::MAX << 64;
 
@@ -29,7 +24,7 @@ const IPV6_NETWORK: u128 = u128::MAX << 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany {
     /// Time until the next try.
-    pub retry_after: Duration,
+    pub retry_after: std::time::Duration,
 }
 
 /// Whose tries are counted together.
@@ -65,209 +60,184 @@ impl Key<'_> {
     }
 }
 
-/// The failures of late, by account and by network address.
-#[derive(Debug, Default)]
-pub struct Throttle {
-    /// Keeps strangers from choosing names that fall together with somebody else's.
-    hasher: RandomState,
-    tallies: HashMap<u64, Tally>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Tally {
-    /// Failures that are not forgotten yet, as of `counted`.
-    failures: f64,
-    counted: Instant,
+/// The failures of late of one account or network address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// When all of them are forgotten: each one puts it off.
+    pub forgotten: OffsetDateTime,
     /// Waits since there were no failures.
-    waits: u32,
-    waits_until: Option<Instant>,
-    /// When nothing of it is left.
-    over: Instant,
+    pub waits: u32,
+    /// End of the last wait.
+    pub waits_until: Option<OffsetDateTime>,
 }
 
 impl Tally {
-    fn failures(&self, key: Key<'_>, now: Instant) -> f64 {
-        let forgotten =
-            now.duration_since(self.counted).as_secs_f64() / key.forget_after().as_secs_f64();
-        (self.failures - forgotten).max(0.0)
+    /// One failure at this time.
+    fn first(key: Key<'_>, now: OffsetDateTime) -> Self {
+        let mut tally = Self {
+            forgotten: now,
+            waits: 0,
+            waits_until: None,
+        };
+        tally.fail(key, now);
+        tally
     }
 
-    fn wait(&self, now: Instant) -> Option<Duration> {
-        self.waits_until?
-            .checked_duration_since(now)
-            .filter(|wait| !wait.is_zero())
+    /// When nothing of it is left.
+    pub fn ends(&self) -> OffsetDateTime {
+        self.waits_until
+            .map_or(self.forgotten, |until| until.max(self.forgotten))
     }
 
-    fn fail(&mut self, key: Key<'_>, now: Instant) {
-        let before = self.failures(key, now);
-        if before == 0.0 {
-            self.waits = 0;
+    fn wait(&self, now: OffsetDateTime) -> Option<Duration> {
+        self.waits_until
+            .map(|until| until - now)
+            .filter(|wait| wait.is_positive())
+    }
+
+    fn fail(&mut self, key: Key<'_>, now: OffsetDateTime) {
+        if self.forgotten <= now {
+            (self.forgotten, self.waits) = (now, 0);
         }
-        (self.failures, self.counted) = (before + 1.0, now);
+        self.forgotten += key.forget_after();
         // Forgetting goes on all the time: the tenth failure of a while counts as the tenth.
-        if self.failures > f64::from(key.max_failures()) - 1.0 {
-            let wait = FIRST_WAIT
-                .saturating_mul(2_u32.saturating_pow(self.waits))
-                .min(LONGEST_WAIT);
+        if self.forgotten - now > key.forget_after() * (key.max_failures() - 1) {
+            let wait = FIRST_WAIT * 2_i32.saturating_pow(self.waits.min(16));
             self.waits = self.waits.saturating_add(1);
-            self.waits_until = Some(now + wait);
+            self.waits_until = Some(now + wait.min(LONGEST_WAIT));
         }
-        let forgotten = now + key.forget_after().mul_f64(self.failures);
-        self.over = self.waits_until.map_or(forgotten, |end| end.max(forgotten));
     }
 }
 
-impl Throttle {
-    /// Whether these may try.
-    ///
-    /// # Errors
-    /// One of them failed too often; the longest wait.
-    pub fn check(&self, keys: &[Key<'_>], now: Instant) -> Result<(), TooMany> {
-        let tallies = keys
-            .iter()
-            .filter_map(|key| self.tallies.get(&self.hasher.hash_one(key)));
-        match tallies.filter_map(|tally| tally.wait(now)).max() {
-            Some(retry_after) => Err(TooMany { retry_after }),
-            None => Ok(()),
-        }
-    }
+/// Somebody who tries, with what is known of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted<'a> {
+    /// Who.
+    pub key: Key<'a>,
+    /// Their failures; `None` where there were none of late.
+    pub tally: Option<Tally>,
+}
 
-    /// Records how a try ended, and says whether its end may be told.
-    ///
-    /// Many tries at the same moment all pass [`Throttle::check`]; here no more than the allowed number of them get an answer.
-    /// What is right makes an account start anew, but no network address: one account of their own would do for guessers.
-    ///
-    /// # Errors
-    /// As of [`Throttle::check`].
-    pub fn settle(&mut self, keys: &[Key<'_>], right: bool, now: Instant) -> Result<(), TooMany> {
-        self.check(keys, now)?;
-        for key in keys {
-            let hash = self.hasher.hash_one(key);
-            match (right, key) {
-                (true, Key::Account(_)) => drop(self.tallies.remove(&hash)),
-                (true, Key::Address(_)) => {}
-                (false, _) => {
-                    self.make_room(hash, now);
-                    let none = Tally {
-                        failures: 0.0,
-                        counted: now,
-                        waits: 0,
-                        waits_until: None,
-                        over: now,
-                    };
-                    self.tallies.entry(hash).or_insert(none).fail(*key, now);
-                }
-            }
-        }
-        Ok(())
+/// Whether these may try.
+///
+/// # Errors
+/// One of them failed too often; the longest wait.
+pub fn check(counted: &[Counted<'_>], now: OffsetDateTime) -> Result<(), TooMany> {
+    let tallies = counted.iter().filter_map(|counted| counted.tally);
+    match tallies.filter_map(|tally| tally.wait(now)).max() {
+        Some(wait) => Err(TooMany {
+            retry_after: wait.unsigned_abs(),
+        }),
+        None => Ok(()),
     }
+}
 
-    fn make_room(&mut self, hash: u64, now: Instant) {
-        if self.tallies.len() < MAX_REMEMBERED || self.tallies.contains_key(&hash) {
-            return;
-        }
-        self.tallies.retain(|_, tally| tally.over > now);
-        if self.tallies.len() >= MAX_REMEMBERED {
-            let oldest = self
-                .tallies
-                .iter()
-                .min_by_key(|(_, tally)| tally.over)
-                .map(|(hash, _)| *hash);
-            oldest.map(|hash| self.tallies.remove(&hash));
+/// Counts how a try ended, and says whether its end may be told.
+///
+/// Many tries at the same moment all pass [`check`]; here no more than the allowed number of them get an answer.
+/// What is right makes an account start anew, but no network address: one account of their own would do for guessers.
+///
+/// # Errors
+/// As of [`check`].
+pub fn settle(
+    counted: &mut [Counted<'_>],
+    right: bool,
+    now: OffsetDateTime,
+) -> Result<(), TooMany> {
+    check(counted, now)?;
+    for Counted { key, tally } in counted {
+        match (right, &key, tally.as_mut()) {
+            (true, Key::Account(_), _) => *tally = None,
+            (true, Key::Address(_), _) => {}
+            (false, _, Some(known)) => known.fail(*key, now),
+            (false, _, None) => *tally = Some(Tally::first(*key, now)),
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ADA: &[Key<'static>] = &[Key::Account("ada")];
-    const BOB: &[Key<'static>] = &[Key::Account("bob")];
-    const SECOND: Duration = Duration::from_secs(1);
+    const START: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+    const ADA: Key<'static> = Key::Account("ada");
+    const BOB: Key<'static> = Key::Account("bob");
 
-    fn guess(throttle: &mut Throttle, keys: &[Key<'_>], times: u32, now: Instant) {
+    fn nobody(keys: &[Key<'static>]) -> Vec<Counted<'static>> {
+        let counted = keys.iter().map(|key| Counted {
+            key: *key,
+            tally: None,
+        });
+        counted.collect()
+    }
+
+    fn guess(counted: &mut [Counted<'_>], times: u32, now: OffsetDateTime) {
         for _ in 0..times {
-            throttle.settle(keys, false, now).expect("not yet too many");
+            settle(counted, false, now).expect("not yet too many");
         }
     }
 
-    fn wait(throttle: &Throttle, keys: &[Key<'_>], now: Instant) -> Option<Duration> {
-        throttle.check(keys, now).err().map(|many| many.retry_after)
+    fn wait(counted: &[Counted<'_>], now: OffsetDateTime) -> Option<Duration> {
+        let waits = check(counted, now).err()?.retry_after;
+        waits.try_into().ok()
     }
 
     #[test]
     fn waits_grow_with_every_further_failure_and_have_an_end() {
-        let (mut throttle, mut now) = (Throttle::default(), Instant::now());
-        guess(&mut throttle, ADA, MAX_FAILURES, now);
+        let (mut ada, mut now) = (nobody(&[ADA]), START);
+        guess(&mut ada, MAX_FAILURES, now);
         let mut waits = Vec::new();
         for _ in 0..6 {
-            let longest = wait(&throttle, ADA, now).expect("too many");
-            waits.push(longest.as_secs());
-            assert_eq!(wait(&throttle, BOB, now), None, "others are not held up");
+            let longest = wait(&ada, now).expect("too many");
+            waits.push(longest.whole_seconds());
             now += longest;
             // As many as have been forgotten meanwhile, and one more.
-            while wait(&throttle, ADA, now).is_none() {
-                guess(&mut throttle, ADA, 1, now);
+            while wait(&ada, now).is_none() {
+                guess(&mut ada, 1, now);
             }
         }
         assert_eq!(waits, [60, 120, 240, 480, 900, 900]);
         now += FORGET_AFTER * (MAX_FAILURES + 1);
-        guess(&mut throttle, ADA, MAX_FAILURES, now);
-        assert_eq!(wait(&throttle, ADA, now), Some(FIRST_WAIT), "anew");
+        let ends = ada[0].tally.map(|tally| tally.ends());
+        assert!(ends.is_some_and(|ends| ends <= now), "nothing is left");
+        guess(&mut ada, MAX_FAILURES, now);
+        assert_eq!(wait(&ada, now), Some(FIRST_WAIT), "anew");
     }
 
     #[test]
     fn a_right_password_starts_anew() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
-        guess(&mut throttle, ADA, MAX_FAILURES - 1, now);
-        throttle.settle(ADA, true, now).expect("in time");
-        guess(&mut throttle, ADA, MAX_FAILURES, now);
+        let mut ada = nobody(&[ADA]);
+        guess(&mut ada, MAX_FAILURES - 1, START);
+        settle(&mut ada, true, START).expect("in time");
+        assert_eq!(ada, nobody(&[ADA]));
     }
 
     #[test]
     fn an_address_that_tries_many_accounts_has_to_wait() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
         let address = |text: &str| Key::of_address(text.parse().expect("an address"));
-        let (theirs, neighbour) = (address("2001:db8::1"), address("2001:db8:0:1::1"));
-        for account in 0..MAX_FAILURES_OF_ADDRESS {
-            let name = account.to_string();
-            let keys = [Key::Account(&name), address("2001:db8::ffff")];
-            throttle
-                .settle(&keys, false, now)
-                .expect("not yet too many");
+        let mut theirs = nobody(&[address("2001:db8::1")]);
+        for _ in 0..MAX_FAILURES_OF_ADDRESS {
+            guess(&mut theirs, 1, START);
             // Their own account is no way around it.
-            throttle.settle(&[BOB[0], theirs], true, now).ok();
+            let mut own = [nobody(&[BOB])[0], theirs[0]];
+            settle(&mut own, true, START).ok();
+            assert_eq!(own[1], theirs[0]);
         }
-        assert_eq!(wait(&throttle, &[BOB[0], theirs], now), Some(FIRST_WAIT));
-        assert_eq!(wait(&throttle, &[BOB[0], neighbour], now), None);
+        assert_eq!(wait(&theirs, START), Some(FIRST_WAIT));
+        let both = [nobody(&[BOB])[0], theirs[0]];
+        assert_eq!(wait(&both, START), Some(FIRST_WAIT));
+        assert_eq!(wait(&both, START + FIRST_WAIT), None);
+        assert_eq!(address("2001:db8::1"), address("2001:db8::ffff"));
+        assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
         assert_eq!(address("::ffff:10.1.2.3"), address("10.1.2.3"));
-        let later = now + FIRST_WAIT + SECOND;
-        assert_eq!(wait(&throttle, &[BOB[0], theirs], later), None);
     }
 
     #[test]
     fn guesses_at_the_same_moment_get_no_more_answers() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
-        let passed = (0..100)
-            .filter(|_| throttle.check(ADA, now).is_ok())
-            .count();
-        assert_eq!(passed, 100);
-        guess(&mut throttle, ADA, MAX_FAILURES, now);
-        assert!(
-            throttle.settle(ADA, true, now).is_err(),
-            "not even the right one"
-        );
-    }
-
-    #[test]
-    fn memory_is_bounded() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
-        for account in 0..MAX_REMEMBERED + 10 {
-            let name = account.to_string();
-            let first = throttle.settle(&[Key::Account(&name)], false, now);
-            first.expect("the first one");
-        }
-        assert_eq!(throttle.tallies.len(), MAX_REMEMBERED);
+        let mut ada = nobody(&[ADA]);
+        guess(&mut ada, MAX_FAILURES, START);
+        let late = settle(&mut ada, true, START);
+        assert!(late.is_err(), "not even the right one");
     }
 }

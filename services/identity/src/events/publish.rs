@@ -66,5 +66,11 @@ pub(crate) fn mail_kind(kind: Kind) -> pb::MailKind {
     match kind {
         Kind::EmailVerification => pb::MailKind::EmailVerification,
         Kind::PasswordReset => pb::MailKind::PasswordReset,
+        Kind::PasswordChanged => pb::MailKind::PasswordChanged,
+        Kind::SecondFactorEnabled => pb::MailKind::SecondFactorEnabled,
+        Kind::SecondFactorDisabled => pb::MailKind::SecondFactorDisabled,
+        Kind::SecondFactorReset => pb::MailKind::SecondFactorReset,
+        Kind::RecoveryCodesChanged => pb::MailKind::RecoveryCodesChanged,
+        Kind::RolesChanged => pb::MailKind::RolesChanged,
     }
 }

@@ -22,7 +22,7 @@ pub(super) async fn authenticate(
     password: SecretString,
 ) -> Result<Account, Error> {
     let keys = throttled::account_and_address(email.as_str());
-    throttled::check(rpc, &keys)?;
+    throttled::check(rpc, &keys).await?;
 
     let account = store::accounts::find_by_email(rpc.db.read(), email).await?;
     // Asked for nobody too, so that both ways cost the same.
@@ -32,16 +32,13 @@ pub(super) async fn authenticate(
     let hash = store::accounts::password_hash(rpc.db.read(), id).await?;
     let right = rpc.passwords.verify(password, hash).await?;
     let usable = account.as_ref().is_some_and(Account::is_active);
-    if !(right && usable) {
+    let refused = (!(right && usable)).then(|| {
         // For nobody too, as above.
         let whose = account.as_ref().map(|account| account.parts().id);
         let reason = if right { "inactive" } else { "" };
-        let entry = &Entry::by_stranger(Action::LoginRefused, whose).with(reason);
-        rpc.db
-            .write(|tx| async move { store::audit::append(&tx, entry.clone()).await })
-            .await?;
-    }
-    throttled::settle(rpc, &keys, right)?;
+        Entry::by_stranger(Action::LoginRefused, whose).with(reason)
+    });
+    throttled::settle(rpc, &keys, right, refused.as_ref()).await?;
 
     let account = account.filter(|_| right).ok_or(Error::InvalidCredentials)?;
     if account.is_active() {

@@ -4,9 +4,12 @@ use chassis::Call;
 use contracts::caravan::identity::v1 as pb;
 use secrecy::SecretString;
 
-use super::{Rpc, authenticate::authenticate, my_account};
+use super::{Rpc, authenticate::authenticate, my_account, send_mail};
 use crate::{
-    domain::audit::{Action, Entry},
+    domain::{
+        audit::{Action, Entry},
+        mail::Kind,
+    },
     error::Error,
     store,
 };
@@ -32,13 +35,15 @@ pub(super) async fn set_password(
     password: SecretString,
     entry: Entry,
 ) -> Result<(), Error> {
+    let moment = rpc.tokens.moment(chassis::clock::now());
     let (hash, entry) = (&rpc.passwords.hash(password).await?, &entry);
     rpc.db
         .write(|tx| async move {
             store::accounts::set_password(&tx, account, hash.clone()).await?;
-            store::mails::forget(&tx, account).await?;
+            store::mails::forget_tokens(&tx, account).await?;
             store::challenges::forget(&tx, account).await?;
-            store::sessions::end_all(&tx, account).await?;
+            store::sessions::end_all(&tx, account, moment).await?;
+            send_mail::tell(&tx, account, Kind::PasswordChanged).await?;
             store::audit::append(&tx, entry.clone()).await?;
             Ok(())
         })

@@ -6,7 +6,10 @@ use secrecy::SecretString;
 
 use super::{Rpc, authenticate::authenticate, my_account};
 use crate::{
-    domain::audit::{Action, Entry},
+    domain::{
+        audit::{Action, Entry},
+        revocation::Revocation,
+    },
     error::Error,
     store,
 };
@@ -20,6 +23,7 @@ pub(super) async fn handle(
     let account = my_account(rpc, &call).await?;
     let id = account.parts().id;
     authenticate(rpc, &account.parts().email, password).await?;
+    let moment = rpc.tokens.moment(chassis::clock::now());
     rpc.db
         .write(|tx| async move {
             let mut account = store::accounts::find(&tx, id)
@@ -31,7 +35,9 @@ pub(super) async fn handle(
                 store::mails::forget(&tx, id).await?;
                 store::challenges::forget(&tx, id).await?;
                 store::second_factors::forget(&tx, id).await?;
-                store::sessions::end_all(&tx, id).await?;
+                store::sessions::end_all(&tx, id, moment).await?;
+                let whole = Revocation::until_now(id, moment);
+                store::revoked_tokens::put(&tx, vec![whole]).await?;
                 outbox::append(&tx, &pb::AccountClosed::from(&closed)).await?;
                 store::audit::append(&tx, Entry::by_owner(Action::Closed, id)).await?;
             }

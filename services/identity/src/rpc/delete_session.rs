@@ -20,10 +20,11 @@ pub(super) async fn handle(
         .session_id
         .parse()
         .map_err(|_| Error::invalid("sessionId", "must be a UUID"))?;
+    let moment = rpc.tokens.moment(chassis::clock::now());
     let ended = rpc
         .db
         .write(|tx| async move {
-            let ended = store::sessions::end(&tx, id, account).await?;
+            let ended = store::sessions::end(&tx, id, account, moment).await?;
             if ended {
                 let entry = Entry::by_owner(Action::SessionEnded, account).with(id);
                 store::audit::append(&tx, entry).await?;

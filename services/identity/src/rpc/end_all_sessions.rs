@@ -16,10 +16,11 @@ pub(super) async fn handle(
     _request: pb::EndAllSessionsRequest,
 ) -> Result<pb::EndAllSessionsResponse, Error> {
     let account = call.caller.user_id().ok_or(Error::NoPerson)?;
+    let moment = rpc.tokens.moment(chassis::clock::now());
     let ended = rpc
         .db
         .write(|tx| async move {
-            let ended = store::sessions::end_all(&tx, account).await?;
+            let ended = store::sessions::end_all(&tx, account, moment).await?;
             let entry = Entry::by_owner(Action::AllSessionsEnded, account);
             store::audit::append(&tx, entry).await?;
             Ok::<_, Error>(ended)

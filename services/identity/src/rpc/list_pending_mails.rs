@@ -44,11 +44,21 @@ pub(super) async fn handle(
             account_id: account.parts().id.to_string(),
             email: account.parts().email.to_string(),
             display_name: account.parts().display_name.clone(),
-            token: mail.token,
+            token: mail.token.unwrap_or_default(),
+            create_time: created(mail.id),
             expire_time: Some(chassis::clock::timestamp(mail.ends)),
         })
     });
     Ok(pb::ListPendingMailsResponse {
         mails: mails.collect(),
+    })
+}
+
+/// When a mail was asked for, which its id says.
+fn created(mail: Uuid) -> Option<prost_types::Timestamp> {
+    let (seconds, nanos) = mail.get_timestamp()?.to_unix();
+    Some(prost_types::Timestamp {
+        seconds: i64::try_from(seconds).ok()?,
+        nanos: i32::try_from(nanos).ok()?,
     })
 }

@@ -1,16 +1,17 @@
 //! The rpcs: each method delegates to its file.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use chassis::{Call, db::Db};
 use contracts::caravan::identity::v1::{
     self as pb, audit_service_server::AuditService, identity_service_server::IdentityService,
 };
+use futures::stream::BoxStream;
 use time::OffsetDateTime;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
-    domain::{account::Account, session::Session, throttle::Throttle},
+    domain::{account::Account, session::Session},
     error::Error,
     passwords::Passwords,
     second_factor::seal::Seal,
@@ -52,6 +53,7 @@ mod set_state;
 mod throttled;
 mod update_my_account;
 mod verify_email;
+mod watch_revocations;
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -61,7 +63,6 @@ pub struct Rpc {
     tokens: Tokens,
     service_clients: Arc<ServiceClients>,
     seal: Seal,
-    throttle: Arc<Mutex<Throttle>>,
 }
 
 impl Rpc {
@@ -78,7 +79,6 @@ impl Rpc {
             tokens,
             service_clients: Arc::new(service_clients),
             seal,
-            throttle: Arc::default(),
         }
     }
 
@@ -114,6 +114,18 @@ async fn my_account(rpc: &Rpc, call: &Call) -> Result<Account, Error> {
 
 #[async_trait]
 impl IdentityService for Rpc {
+    type WatchRevocationsStream = BoxStream<'static, Result<pb::WatchRevocationsResponse, Status>>;
+
+    async fn watch_revocations(
+        &self,
+        request: Request<pb::WatchRevocationsRequest>,
+    ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
+        chassis::rpc::server_stream(request, |call, message| {
+            watch_revocations::handle(self, call, message)
+        })
+        .await
+    }
+
     async fn register_account(
         &self,
         request: Request<pb::RegisterAccountRequest>,

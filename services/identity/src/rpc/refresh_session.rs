@@ -73,7 +73,8 @@ async fn refresh(
                         session_id = %session.id,
                         "a used refresh token came again: the session is ended"
                     );
-                    store::sessions::end(&tx, session.id, session.account).await?;
+                    let moment = rpc.tokens.moment(now);
+                    store::sessions::end(&tx, session.id, session.account, moment).await?;
                     let whose = Some(session.account);
                     let entry = Entry::by_stranger(Action::RefreshTokenReused, whose);
                     store::audit::append(&tx, entry.with(session.id)).await?;

@@ -32,14 +32,14 @@ pub(super) async fn handle(
     )?;
     let Registered(account) = registered;
     let address = throttled::address();
-    throttled::check(rpc, &address)?;
+    throttled::check(rpc, &address).await?;
     // Before the costly hash; whoever comes at the same moment is caught below.
     if store::accounts::find_by_email(rpc.db.read(), &account.parts().email)
         .await?
         .is_some()
     {
         // Somebody may be finding out who has an account.
-        throttled::settle(rpc, &address, false)?;
+        throttled::settle(rpc, &address, false, None).await?;
         return Err(Error::EmailTaken);
     }
     let hash = &rpc.passwords.hash(password).await?;

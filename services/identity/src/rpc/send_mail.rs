@@ -1,4 +1,4 @@
-//! A mail that brings a token, and the event that lets somebody send it.
+//! A mail, and the event that lets somebody send it.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chassis::{
@@ -15,9 +15,13 @@ use crate::{
     tokens::refresh,
 };
 
-/// A new mail with a token that nobody can guess.
+/// A new mail; with a token that nobody can guess where it is to bring one.
 pub(super) fn new(account: Option<Uuid>, kind: Kind) -> Result<Mail, Error> {
-    let token = URL_SAFE_NO_PAD.encode(refresh::random()?);
+    let token = if Kind::WITH_TOKEN.contains(&kind) {
+        Some(URL_SAFE_NO_PAD.encode(refresh::random()?))
+    } else {
+        None
+    };
     let now = chassis::clock::now();
     Ok(Mail::new(Uuid::now_v7(), account, kind, token, now))
 }
@@ -34,4 +38,9 @@ pub(super) async fn send(tx: &Tx, mail: &Mail) -> Result<(), db::Error> {
         outbox::append(tx, &pb::MailRequested::from(&requested)).await?;
     }
     Ok(())
+}
+
+/// Tells a person what happened to their account: whoever did it may have been somebody else.
+pub(super) async fn tell(tx: &Tx, account: Uuid, kind: Kind) -> Result<(), Error> {
+    Ok(send(tx, &new(Some(account), kind)?).await?)
 }

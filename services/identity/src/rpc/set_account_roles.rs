@@ -3,11 +3,13 @@
 use chassis::{Call, outbox};
 use contracts::caravan::identity::v1 as pb;
 
-use super::{Rpc, convert};
+use super::{Rpc, convert, send_mail};
 use crate::{
     domain::{
         account::Role,
         audit::{Action, Entry},
+        mail::Kind,
+        revocation::Revocation,
     },
     error::Error,
     store,
@@ -28,6 +30,7 @@ pub(super) async fn handle(
     let roles = &roles.collect::<Result<Vec<_>, _>>()?;
     let (by, actor) = (call.caller.user_id(), &call.caller.label());
     let detail = &request.roles.join(",");
+    let moment = rpc.tokens.moment(chassis::clock::now());
     let account = rpc
         .db
         .write(|tx| async move {
@@ -39,6 +42,10 @@ pub(super) async fn handle(
                 outbox::append(&tx, &pb::AccountUpdated::from(&updated)).await?;
                 let entry = Entry::new(actor.clone(), Action::RolesSet, id);
                 store::audit::append(&tx, entry.with(detail)).await?;
+                // Tokens say what their person was when they were made.
+                let before = Revocation::until_now(id, moment);
+                store::revoked_tokens::put(&tx, vec![before]).await?;
+                send_mail::tell(&tx, id, Kind::RolesChanged).await?;
             }
             Ok::<_, Error>(account)
         })

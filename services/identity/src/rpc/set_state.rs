@@ -8,6 +8,7 @@ use crate::{
     domain::{
         account::Account,
         audit::{Action, Entry},
+        revocation::Revocation,
     },
     error::Error,
     store,
@@ -26,6 +27,7 @@ pub(super) async fn handle(
     } else {
         Action::Deactivated
     };
+    let moment = rpc.tokens.moment(chassis::clock::now());
     rpc.db
         .write(|tx| async move {
             let mut account = store::accounts::find(&tx, id)
@@ -34,7 +36,10 @@ pub(super) async fn handle(
             if let Some(updated) = account.set_active(active)? {
                 store::accounts::save(&tx, &account).await?;
                 if !active {
-                    store::sessions::end_all(&tx, id).await?;
+                    store::sessions::end_all(&tx, id, moment).await?;
+                    // Also what a login gives out that is on its way.
+                    let whole = Revocation::until_now(id, moment);
+                    store::revoked_tokens::put(&tx, vec![whole]).await?;
                     store::challenges::forget(&tx, id).await?;
                 }
                 outbox::append(&tx, &pb::AccountUpdated::from(&updated)).await?;

@@ -12,7 +12,10 @@ use sea_orm::{
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::entity::audit_entry::{ActiveModel, Column, Entity, Model};
+use super::{
+    entity::audit_entry::{ActiveModel, Column, Entity, Model},
+    purge,
+};
 use crate::domain::audit::{Collected, Entry, NOBODY};
 
 /// This service, as entries name it.
@@ -140,18 +143,6 @@ pub async fn purge(tx: &Tx, now: OffsetDateTime, most: u64) -> Result<u64, Error
         .is_null()
         .and(Column::Actor.eq(NOBODY))
         .and(Column::AtUs.lt(before(KEPT_OF_NOBODY)));
-    let old: Vec<Uuid> = Entity::find()
-        .select_only()
-        .column(Column::Id)
-        .filter(Column::AtUs.lt(before(KEPT)).or(of_nobody))
-        .order_by_asc(Column::Id)
-        .limit(most)
-        .into_tuple()
-        .all(tx)
-        .await?;
-    let purged = Entity::delete_many()
-        .filter(Column::Id.is_in(old))
-        .exec(tx)
-        .await?;
-    Ok(purged.rows_affected)
+    let old = Column::AtUs.lt(before(KEPT)).or(of_nobody);
+    purge::some::<Entity>(tx, Column::Id, old, most).await
 }

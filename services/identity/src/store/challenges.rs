@@ -4,14 +4,14 @@ use chassis::{
     clock,
     db::{Error, Tx},
 };
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::Expr,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::entity::login_challenge::{ActiveModel, Column, Entity, Model};
+use super::{
+    entity::login_challenge::{ActiveModel, Column, Entity, Model},
+    purge,
+};
 use crate::domain::second_factor::{Challenge, MAX_TRIES_OF_CHALLENGE};
 
 /// Most logins of one account that wait; with one more the oldest is over.
@@ -22,23 +22,9 @@ pub const MAX_CHALLENGES: u64 = 10;
 /// # Errors
 /// The database's own.
 pub async fn insert(tx: &Tx, challenge: &Challenge, token_hash: Vec<u8>) -> Result<(), Error> {
-    let superfluous: Vec<Uuid> = Entity::find()
-        .select_only()
-        .column(Column::Id)
-        .filter(Column::AccountId.eq(challenge.account))
-        .order_by_desc(Column::EndsAtUs)
-        .offset(MAX_CHALLENGES - 1)
-        // SQLite knows no offset without a limit.
-        .limit(MAX_CHALLENGES)
-        .into_tuple()
-        .all(tx)
-        .await?;
-    if !superfluous.is_empty() {
-        Entity::delete_many()
-            .filter(Column::Id.is_in(superfluous))
-            .exec(tx)
-            .await?;
-    }
+    let of_account = Column::AccountId.eq(challenge.account).into();
+    let (age, kept) = (Column::EndsAtUs, MAX_CHALLENGES - 1);
+    purge::all_but_newest::<Entity>(tx, Column::Id, of_account, age, kept).await?;
     let row = ActiveModel {
         id: Set(challenge.id),
         account_id: Set(challenge.account),
@@ -108,26 +94,6 @@ pub async fn forget(tx: &Tx, account: Uuid) -> Result<(), Error> {
         .exec(tx)
         .await?;
     Ok(())
-}
-
-/// Forgets up to `most` that are over; answers how many.
-///
-/// # Errors
-/// The database's own.
-pub async fn purge(tx: &Tx, now: OffsetDateTime, most: u64) -> Result<u64, Error> {
-    let over: Vec<Uuid> = Entity::find()
-        .select_only()
-        .column(Column::Id)
-        .filter(Column::EndsAtUs.lte(clock::to_us(now)))
-        .limit(most)
-        .into_tuple()
-        .all(tx)
-        .await?;
-    let purged = Entity::delete_many()
-        .filter(Column::Id.is_in(over))
-        .exec(tx)
-        .await?;
-    Ok(purged.rows_affected)
 }
 
 fn tries(challenge: &Challenge) -> i32 {

@@ -1,4 +1,4 @@
-//! Mails with their tokens to rows and back. One whose token was used has no row.
+//! Mails to rows and back. One whose token was used has no row.
 
 use chassis::{
     clock,
@@ -29,7 +29,8 @@ pub async fn put(tx: &Tx, mail: &Mail) -> Result<(), Error> {
         id: Set(mail.id),
         account_id: Set(mail.account),
         kind: Set(row_kind(mail.kind)),
-        token: Set(mail.token.clone()),
+        // Each row wants one of its own.
+        token: Set(mail.token.clone().unwrap_or_else(|| mail.id.to_string())),
         ends_at_us: Set(clock::to_us(mail.ends)),
     };
     Entity::insert(row).exec_without_returning(tx).await?;
@@ -72,7 +73,20 @@ pub async fn forget(tx: &Tx, account: Uuid) -> Result<(), Error> {
     Ok(())
 }
 
-/// Mails whose tokens are good, oldest first, behind `after`.
+/// Forgets those of an account that bring a token.
+///
+/// # Errors
+/// The database's own.
+pub async fn forget_tokens(tx: &Tx, account: Uuid) -> Result<(), Error> {
+    Entity::delete_many()
+        .filter(Column::AccountId.eq(account))
+        .filter(Column::Kind.is_in(Kind::WITH_TOKEN.map(row_kind)))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
+/// Mails that are still worth sending, oldest first, behind `after`.
 ///
 /// # Errors
 /// The database's own.
@@ -93,36 +107,27 @@ pub async fn pending(
     Ok(rows.into_iter().map(mail).collect())
 }
 
-/// Forgets up to `most` mails whose tokens are over; answers how many.
-///
-/// # Errors
-/// The database's own.
-pub async fn purge(tx: &Tx, now: OffsetDateTime, most: u64) -> Result<u64, Error> {
-    let over: Vec<Uuid> = Entity::find()
-        .select_only()
-        .column(Column::Id)
-        .filter(Column::EndsAtUs.lte(clock::to_us(now)))
-        .limit(most)
-        .into_tuple()
-        .all(tx)
-        .await?;
-    let purged = Entity::delete_many()
-        .filter(Column::Id.is_in(over))
-        .exec(tx)
-        .await?;
-    Ok(purged.rows_affected)
-}
-
 fn mail(row: Model) -> Mail {
+    let kind = kind(row.kind);
     Mail {
         id: row.id,
         account: row.account_id,
-        kind: match row.kind {
-            RowKind::EmailVerification => Kind::EmailVerification,
-            RowKind::PasswordReset => Kind::PasswordReset,
-        },
-        token: row.token,
+        kind,
+        token: Kind::WITH_TOKEN.contains(&kind).then_some(row.token),
         ends: clock::from_us(row.ends_at_us),
+    }
+}
+
+fn kind(row: RowKind) -> Kind {
+    match row {
+        RowKind::EmailVerification => Kind::EmailVerification,
+        RowKind::PasswordReset => Kind::PasswordReset,
+        RowKind::PasswordChanged => Kind::PasswordChanged,
+        RowKind::SecondFactorEnabled => Kind::SecondFactorEnabled,
+        RowKind::SecondFactorDisabled => Kind::SecondFactorDisabled,
+        RowKind::SecondFactorReset => Kind::SecondFactorReset,
+        RowKind::RecoveryCodesChanged => Kind::RecoveryCodesChanged,
+        RowKind::RolesChanged => Kind::RolesChanged,
     }
 }
 
@@ -130,5 +135,11 @@ fn row_kind(kind: Kind) -> RowKind {
     match kind {
         Kind::EmailVerification => RowKind::EmailVerification,
         Kind::PasswordReset => RowKind::PasswordReset,
+        Kind::PasswordChanged => RowKind::PasswordChanged,
+        Kind::SecondFactorEnabled => RowKind::SecondFactorEnabled,
+        Kind::SecondFactorDisabled => RowKind::SecondFactorDisabled,
+        Kind::SecondFactorReset => RowKind::SecondFactorReset,
+        Kind::RecoveryCodesChanged => RowKind::RecoveryCodesChanged,
+        Kind::RolesChanged => RowKind::RolesChanged,
     }
 }

@@ -6,13 +6,19 @@ use chassis::{
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, sea_query::Expr,
+    sea_query::Expr,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::entity::session::{ActiveModel, Column, Entity, Model};
-use crate::domain::session::Session;
+use super::{
+    entity::session::{ActiveModel, Column, Entity, Model},
+    purge, revoked_tokens,
+};
+use crate::domain::{
+    revocation::{Moment, Revocation},
+    session::Session,
+};
 
 /// Most sessions of one account; with one more the longest unused ends.
 pub const MAX_SESSIONS: u64 = 50;
@@ -21,24 +27,11 @@ pub const MAX_SESSIONS: u64 = 50;
 ///
 /// # Errors
 /// The database's own.
-pub async fn insert(tx: &Tx, session: &Session) -> Result<(), Error> {
-    let superfluous: Vec<Uuid> = Entity::find()
-        .select_only()
-        .column(Column::Id)
-        .filter(Column::AccountId.eq(session.account))
-        .order_by_desc(Column::RefreshedAtUs)
-        .offset(MAX_SESSIONS - 1)
-        // SQLite knows no offset without a limit.
-        .limit(MAX_SESSIONS)
-        .into_tuple()
-        .all(tx)
-        .await?;
-    if !superfluous.is_empty() {
-        Entity::delete_many()
-            .filter(Column::Id.is_in(superfluous))
-            .exec(tx)
-            .await?;
-    }
+pub async fn insert(tx: &Tx, session: &Session, moment: Moment) -> Result<(), Error> {
+    let of_account = Column::AccountId.eq(session.account).into();
+    let (age, kept) = (Column::RefreshedAtUs, MAX_SESSIONS - 1);
+    let ended = purge::all_but_newest::<Entity>(tx, Column::Id, of_account, age, kept).await?;
+    revoke(tx, ended, moment).await?;
     let row = ActiveModel {
         id: Set(session.id),
         account_id: Set(session.account),
@@ -110,45 +103,41 @@ pub async fn of_account(
 ///
 /// # Errors
 /// The database's own.
-pub async fn end(tx: &Tx, id: Uuid, account: Uuid) -> Result<bool, Error> {
+pub async fn end(tx: &Tx, id: Uuid, account: Uuid, moment: Moment) -> Result<bool, Error> {
     let ended = Entity::delete_many()
         .filter(Column::Id.eq(id))
         .filter(Column::AccountId.eq(account))
         .exec(tx)
         .await?;
-    Ok(ended.rows_affected == 1)
+    let is_ended = ended.rows_affected == 1;
+    revoke(tx, is_ended.then_some(id), moment).await?;
+    Ok(is_ended)
 }
 
 /// Ends all sessions of an account; answers how many.
 ///
 /// # Errors
 /// The database's own.
-pub async fn end_all(tx: &Tx, account: Uuid) -> Result<u64, Error> {
-    let ended = Entity::delete_many()
-        .filter(Column::AccountId.eq(account))
-        .exec(tx)
-        .await?;
-    Ok(ended.rows_affected)
+pub async fn end_all(tx: &Tx, account: Uuid, moment: Moment) -> Result<usize, Error> {
+    let of_account = Column::AccountId.eq(account).into();
+    let age = Column::RefreshedAtUs;
+    let ended = purge::all_but_newest::<Entity>(tx, Column::Id, of_account, age, 0).await?;
+    let count = ended.len();
+    revoke(tx, ended, moment).await?;
+    Ok(count)
 }
 
-/// Forgets up to `most` sessions that are over; answers how many.
-///
-/// # Errors
-/// The database's own.
-pub async fn purge(tx: &Tx, now: OffsetDateTime, most: u64) -> Result<u64, Error> {
-    let over: Vec<Uuid> = Entity::find()
-        .select_only()
-        .column(Column::Id)
-        .filter(Column::EndsAtUs.lte(clock::to_us(now)))
-        .limit(most)
-        .into_tuple()
-        .all(tx)
-        .await?;
-    let purged = Entity::delete_many()
-        .filter(Column::Id.is_in(over))
-        .exec(tx)
-        .await?;
-    Ok(purged.rows_affected)
+/// What a session has given out ends with it.
+async fn revoke(
+    tx: &Tx,
+    sessions: impl IntoIterator<Item = Uuid>,
+    moment: Moment,
+) -> Result<(), Error> {
+    let sessions = sessions.into_iter();
+    let revoked = sessions
+        .map(|id| Revocation::for_good(id, moment))
+        .collect();
+    revoked_tokens::put(tx, revoked).await
 }
 
 fn session(row: Model) -> Result<Session, Error> {

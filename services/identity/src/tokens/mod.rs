@@ -9,20 +9,25 @@ use chassis::{
     clock,
     db::{Db, Tx},
 };
-use contracts::caravan::identity::v1::{JsonWebKey, SigningKey as PublishedKey};
-use futures::{FutureExt as _, future::BoxFuture};
+use contracts::caravan::identity::v1::{JsonWebKey, Revocation, SigningKey as PublishedKey};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::BoxStream};
 use jsonwebtoken::{Algorithm, Header, Validation};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
-use crate::{domain::account::Account, store};
+use crate::{
+    domain::{account::Account, revocation::Moment},
+    store,
+};
 
 pub mod refresh;
+mod revocations;
 mod ring;
 mod signing_key;
 
+pub use revocations::Revocations;
 use ring::Ring;
 use signing_key::SigningKey;
 
@@ -30,6 +35,8 @@ use signing_key::SigningKey;
 const FIRST_GENERATION: i64 = 1;
 /// How long before it is made a token begins, in seconds: a service whose clock is behind takes it too.
 const BEGINS_EARLIER_S: u64 = 30;
+/// How long after its end a token may count where clocks are apart.
+const ENDS_LATER: Duration = Duration::from_secs(30);
 /// Time between two looks at the keys of the database. Far below [`MIN_AHEAD`]: every replica publishes a new key in time.
 const LOOKS_EVERY: Duration = Duration::from_secs(2);
 /// Shortest time from a key's making to its first token: replicas look every two seconds, and whoever checks tokens asks for
@@ -107,6 +114,7 @@ pub struct Tokens {
 struct Shared {
     rules: Rules,
     keys: ArcSwap<Ring>,
+    revocations: Revocations,
 }
 
 impl Tokens {
@@ -127,6 +135,7 @@ impl Tokens {
             shared: Arc::new(Shared {
                 rules,
                 keys: ArcSwap::from_pointee(Ring::read(&[])?),
+                revocations: Revocations::default(),
             }),
         };
         tokens.tend(db).await?;
@@ -217,6 +226,19 @@ impl Tokens {
         self.shared.keys.load().list(clock::now())
     }
 
+    /// The tokens that count no more though they have not ended.
+    pub fn revocations(&self) -> &Revocations {
+        &self.shared.revocations
+    }
+
+    /// For whoever revokes tokens at this time.
+    pub fn moment(&self, now: OffsetDateTime) -> Moment {
+        Moment {
+            now,
+            ends: now + self.shared.rules.lifetime + ENDS_LATER,
+        }
+    }
+
     /// The `iss` of tokens.
     pub fn issuer(&self) -> &str {
         &self.shared.rules.issuer
@@ -283,7 +305,10 @@ impl Tokens {
     }
 
     fn claims(&self, kind: TokenKind, sub: String, now: OffsetDateTime) -> Claims {
+        let nanos = now.nanosecond();
         let now = u64::try_from(now.unix_timestamp()).unwrap_or_default();
+        // Not of a clock of its own: what was true at `now` is what the token says, and what a revocation goes by.
+        let id = Uuid::new_v7(Timestamp::from_unix(NoContext, now, nanos));
         Claims {
             iss: self.shared.rules.issuer.clone(),
             aud: AUDIENCE.to_owned(),
@@ -291,7 +316,7 @@ impl Tokens {
             exp: now + self.shared.rules.lifetime.as_secs(),
             nbf: now.saturating_sub(BEGINS_EARLIER_S),
             iat: now,
-            jti: Uuid::now_v7().to_string(),
+            jti: id.to_string(),
             kind,
             roles: Vec::new(),
             sid: None,
@@ -320,6 +345,10 @@ fn duration(duration: Duration) -> time::Duration {
 impl KeySource for Tokens {
     fn key_set(&self) -> BoxFuture<'_, Result<Vec<JsonWebKey>, Status>> {
         async { Ok(self.public_keys()) }.boxed()
+    }
+
+    fn revocations(&self) -> BoxStream<'static, Result<Vec<Revocation>, Status>> {
+        self.shared.revocations.told().map(Ok).boxed()
     }
 }
 

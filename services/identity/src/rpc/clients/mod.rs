@@ -13,7 +13,7 @@ use super::Rpc;
 use crate::{
     domain::client::{Client, INTROSPECT, MESH, REVOKE, SecretHash},
     service_clients::ServiceClients,
-    tokens::refresh,
+    tokens::{Tokens, refresh},
 };
 
 mod create;
@@ -30,6 +30,7 @@ pub struct Clients {
     db: Db,
     /// Services of the mesh by configuration; nobody else takes their names.
     services: Arc<ServiceClients>,
+    tokens: Tokens,
 }
 
 impl Clients {
@@ -38,6 +39,7 @@ impl Clients {
         Self {
             db: rpc.db.clone(),
             services: rpc.service_clients.clone(),
+            tokens: rpc.tokens.clone(),
         }
     }
 }

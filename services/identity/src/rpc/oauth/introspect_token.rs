@@ -50,10 +50,13 @@ pub(super) async fn handle(
 /// Whether nothing has happened since the token was made that ends it.
 async fn stands(rpc: &OAuth, claims: &Claims, now: OffsetDateTime) -> Result<bool, Error> {
     let db = rpc.db.read();
-    let Ok(id) = Uuid::parse_str(&claims.jti) else {
-        return Ok(false);
-    };
-    if store::revoked_tokens::has(db, id).await? {
+    let ids = claims.revocable_by().into_iter().flatten().collect();
+    let made = clock::from_us(i64::try_from(claims.made_us()).unwrap_or(i64::MAX));
+    let revocations = store::revoked_tokens::of(db, ids).await?;
+    if revocations
+        .iter()
+        .any(|revocation| revocation.ends_one_made(made))
+    {
         return Ok(false);
     }
     match claims.kind {

@@ -2,7 +2,6 @@
 
 use chassis::{Call, clock};
 use contracts::caravan::identity::v1 as pb;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{OAuth, OAuthError, asker::Asker, credentials::Authorization};
@@ -10,6 +9,7 @@ use crate::{
     domain::{
         audit::{Action, Entry},
         client::REVOKE,
+        revocation::Revocation,
     },
     error::Error,
     store,
@@ -36,6 +36,7 @@ pub(super) async fn handle(
 
 /// Ends the session of a refresh token, also of one that was used: whoever has it wants an end of it.
 async fn refresh_token(rpc: &OAuth, asker: &Asker, token: &RefreshToken) -> Result<(), Error> {
+    let moment = rpc.tokens.moment(clock::now());
     rpc.db
         .write(|tx| async move {
             let session = store::sessions::find(&tx, token.session).await?;
@@ -45,7 +46,7 @@ async fn refresh_token(rpc: &OAuth, asker: &Asker, token: &RefreshToken) -> Resu
             if !asker.may(None) {
                 return Err(OAuthError::UnauthorizedClient.into());
             }
-            store::sessions::end(&tx, session.id, session.account).await?;
+            store::sessions::end(&tx, session.id, session.account, moment).await?;
             let entry = Entry::new(asker.label.clone(), Action::SessionEnded, session.account);
             store::audit::append(&tx, entry.with(session.id)).await?;
             Ok::<_, Error>(())
@@ -63,18 +64,11 @@ async fn access_token(rpc: &OAuth, asker: &Asker, token: &str) -> Result<(), Err
     let Ok(id) = Uuid::parse_str(&claims.jti) else {
         return Ok(());
     };
-    let ends = i64::try_from(claims.exp).ok();
-    let ends = ends.and_then(|ends| OffsetDateTime::from_unix_timestamp(ends).ok());
-    let Some(ends) = ends else {
-        return Ok(());
-    };
-    let is_new = rpc
-        .db
-        .write(|tx| async move { store::revoked_tokens::put(&tx, id, ends).await })
+    let revocation = Revocation::for_good(id, rpc.tokens.moment(clock::now()));
+    rpc.db
+        .write(|tx| async move { store::revoked_tokens::put(&tx, vec![revocation]).await })
         .await?;
-    if is_new {
-        let (actor, sub, kind) = (&*asker.label, claims.sub, claims.kind.as_str());
-        tracing::info!(actor, sub, kind, "access token revoked");
-    }
+    let (actor, sub, kind) = (&*asker.label, claims.sub, claims.kind.as_str());
+    tracing::info!(actor, sub, kind, "access token revoked");
     Ok(())
 }

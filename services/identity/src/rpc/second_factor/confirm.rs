@@ -12,8 +12,12 @@ use super::{
     put_codes,
 };
 use crate::{
-    domain::audit::{Action, Entry},
+    domain::{
+        audit::{Action, Entry},
+        mail::Kind,
+    },
     error::Error,
+    rpc::send_mail,
     second_factor::recovery,
     store,
 };
@@ -54,6 +58,7 @@ async fn attempt(
                 put_codes(&tx, id, codes).await?;
                 let entry = Entry::by_owner(Action::SecondFactorEnabled, id);
                 store::audit::append(&tx, entry).await?;
+                send_mail::tell(&tx, id, Kind::SecondFactorEnabled).await?;
             }
             Ok(checked)
         })

@@ -11,8 +11,12 @@ use super::{
     who_knows_the_password,
 };
 use crate::{
-    domain::audit::{Action, Entry},
+    domain::{
+        audit::{Action, Entry},
+        mail::Kind,
+    },
     error::Error,
+    rpc::send_mail,
     store,
 };
 
@@ -47,6 +51,7 @@ async fn attempt(
                 store::challenges::forget(&tx, id).await?;
                 let entry = Entry::by_owner(Action::SecondFactorDisabled, id);
                 store::audit::append(&tx, entry).await?;
+                send_mail::tell(&tx, id, Kind::SecondFactorDisabled).await?;
             }
             Ok::<_, Error>(checked)
         })

@@ -12,8 +12,12 @@ use super::{
     put_codes, who_knows_the_password,
 };
 use crate::{
-    domain::audit::{Action, Entry},
+    domain::{
+        audit::{Action, Entry},
+        mail::Kind,
+    },
     error::Error,
+    rpc::send_mail,
     second_factor::recovery,
     store,
 };
@@ -49,6 +53,7 @@ async fn attempt(
                 put_codes(&tx, id, codes).await?;
                 let entry = Entry::by_owner(Action::RecoveryCodesMade, id);
                 store::audit::append(&tx, entry).await?;
+                send_mail::tell(&tx, id, Kind::RecoveryCodesChanged).await?;
             }
             Ok::<_, Error>(checked)
         })

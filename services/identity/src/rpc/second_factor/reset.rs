@@ -5,9 +5,13 @@ use contracts::caravan::identity::v1 as pb;
 
 use super::Rpc;
 use crate::{
-    domain::audit::{Action, Entry},
+    domain::{
+        audit::{Action, Entry},
+        mail::Kind,
+    },
     error::Error,
     rpc::convert,
+    rpc::send_mail,
     store,
 };
 
@@ -31,6 +35,7 @@ pub(super) async fn handle(
                 store::challenges::forget(&tx, id).await?;
                 let entry = Entry::new(actor.clone(), Action::SecondFactorReset, id);
                 store::audit::append(&tx, entry).await?;
+                send_mail::tell(&tx, id, Kind::SecondFactorReset).await?;
             }
             Ok::<_, Error>(())
         })

@@ -41,11 +41,11 @@ pub(super) async fn handle(
     };
     let hash = &challenge::hash(&request.challenge_token);
     let keys = throttled::address();
-    throttled::check(rpc, &keys)?;
+    throttled::check(rpc, &keys).await?;
     let secret = &refresh::random()?;
     let outcome = again(|now| attempt(rpc, hash, proof, (secret, now))).await?;
     let is_guess = matches!(outcome, Outcome::Nobody | Outcome::Out(Checked::Wrong));
-    throttled::settle(rpc, &keys, !is_guess)?;
+    throttled::settle(rpc, &keys, !is_guess, None).await?;
     match outcome {
         Outcome::In(session, account) => Ok(pb::VerifySecondFactorResponse {
             session: Some(rpc.tokens_of(&session, &account, session.created)?),
@@ -94,7 +94,7 @@ async fn attempt(
             }
             let session =
                 Session::begin(Uuid::now_v7(), id, challenge.client, secret.to_vec(), now);
-            store::sessions::insert(&tx, &session).await?;
+            store::sessions::insert(&tx, &session, rpc.tokens.moment(now)).await?;
             let entry = Entry::by_owner(Action::Login, id).with(session.id);
             store::audit::append(&tx, entry).await?;
             Ok(Outcome::In(Box::new(session), account))

@@ -4,6 +4,7 @@ pub mod account;
 pub mod audit_entry;
 pub mod client;
 pub mod credential;
+pub mod failure;
 pub mod login_challenge;
 pub mod mail;
 pub mod recovery_code;

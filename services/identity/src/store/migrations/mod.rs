@@ -9,6 +9,7 @@ mod m0004_audit;
 mod m0005_clients;
 mod m0006_audit_of_all;
 mod m0007_second_factors;
+mod m0008_what_replicas_share;
 
 /// Every step, oldest first.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_clients::Migration),
             Box::new(m0006_audit_of_all::Migration),
             Box::new(m0007_second_factors::Migration),
+            Box::new(m0008_what_replicas_share::Migration),
         ]
     }
 }
