@@ -4,11 +4,12 @@ use std::future::Future;
 
 use sea_orm::ConnectionTrait;
 
-use super::{Db, Error, Tx};
+use super::{Db, Error, Tx, batch::Claim};
 use crate::{clock, events::Delivery};
 
 impl Db {
-    /// Runs `unit` unless this consumer has handled the event before; claim and effect commit together.
+    /// Runs `unit` unless this consumer has handled the event before; claim and effect commit together. On PostgreSQL too
+    /// events that wait at the same time may share a commit; `unit` may then run a second time.
     ///
     /// # Errors
     /// As [`Db::write`].
@@ -19,11 +20,17 @@ impl Db {
         Fut: Future<Output = Result<(), E>>,
     {
         let (consumer, event_id, epoch) = (&delivery.consumer, delivery.event_id, delivery.epoch);
+        // An operator's hand is no part of a batch.
+        let batched = epoch.map(|epoch| Claim {
+            consumer: consumer.clone(),
+            event_id,
+            epoch,
+        });
         let unit = &mut unit;
-        self.write(move |tx| {
+        self.write_as(batched.as_ref(), move |tx| {
             let effect = unit(tx.clone());
             async move {
-                if claim(&tx, consumer, event_id, epoch).await? {
+                if tx.is_claimed() || claim(&tx, consumer, event_id, epoch).await? {
                     effect.await
                 } else {
                     Ok(())

@@ -138,6 +138,12 @@ pub(super) fn is_connection_broken(error: &DbErr) -> bool {
     }
 }
 
+/// Whether the server refused a statement, and its connection serves the next one.
+pub(super) fn is_refusal(error: &DbErr) -> bool {
+    matches!(driver_error(error), Some(sea_orm::sqlx::Error::Database(_)))
+        && !is_connection_broken(error)
+}
+
 /// Whether SQLite knows no savepoint of the name that was to be undone.
 pub(super) fn is_no_such_savepoint(error: &DbErr) -> bool {
     matches!(driver_error(error), Some(sea_orm::sqlx::Error::Database(cause))

@@ -14,7 +14,7 @@ static COMMITS: LazyLock<Counter<u64>> = LazyLock::new(|| {
 static UNITS: LazyLock<Counter<u64>> = LazyLock::new(|| {
     global::meter("caravan")
         .u64_counter("caravan_db_units")
-        .with_description("Units of work that were kept; several share a commit on SQLite")
+        .with_description("Units of work that were kept; several may share a commit")
         .build()
 });
 

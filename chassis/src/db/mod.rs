@@ -2,8 +2,10 @@
 //!
 //! [`Db::write`] is the only way to change a database. State, outbox rows, inbox claim, saga barrier and
 //! stored reply commit together or not at all. On SQLite concurrent units share a commit ([`writer`]); on
-//! PostgreSQL a unit is a transaction that is repeated after a lost race. No network call belongs inside.
+//! PostgreSQL a unit is a transaction that is repeated after a lost race ([`postgres`]), and only those that handle events
+//! share some ([`batch`]). No network call belongs inside.
 
+mod batch;
 mod checkpoint;
 mod claim;
 mod error;
@@ -13,23 +15,27 @@ mod metrics;
 mod migrations;
 mod once;
 mod open;
+mod pool;
 mod postgres;
+mod read;
 mod retention;
 mod tx;
 mod writer;
 
 use std::{future::Future, sync::Arc};
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
+use sea_orm::{ConnectionTrait, DbErr};
 use sea_orm_migration::MigratorTrait;
 use tokio::sync::Notify;
 
 pub use error::Error;
 pub(crate) use hold::Hold;
 pub use once::{amend_reply, fence};
+pub use read::Reader;
 pub use tx::Tx;
 
 use crate::{audit, events::Registry};
+use batch::Claim;
 use hold::Holds;
 use postgres::Writers;
 use writer::Writer;
@@ -42,7 +48,7 @@ pub struct Db {
 
 struct Shared {
     engine: Engine,
-    read: DatabaseConnection,
+    read: Reader,
     events: Notify,
     holds: Holds,
     consumers: Registry,
@@ -79,7 +85,7 @@ impl Db {
     }
 
     /// For queries outside of units of work. It sees what is committed.
-    pub fn read(&self) -> &DatabaseConnection {
+    pub fn read(&self) -> &Reader {
         &self.shared.read
     }
 
@@ -91,7 +97,17 @@ impl Db {
     ///
     /// # Errors
     /// The unit's own, or an [`Error`]: the commit failed, the queue is full, the unit took too long.
-    pub async fn write<T, E, F, Fut>(&self, mut unit: F) -> Result<T, E>
+    pub async fn write<T, E, F, Fut>(&self, unit: F) -> Result<T, E>
+    where
+        E: From<Error>,
+        F: FnMut(Tx) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.write_as(None, unit).await
+    }
+
+    /// As [`Db::write`]; a unit that handles an event may share its transaction with others.
+    async fn write_as<T, E, F, Fut>(&self, claim: Option<&Claim>, mut unit: F) -> Result<T, E>
     where
         E: From<Error>,
         F: FnMut(Tx) -> Fut,
@@ -111,7 +127,10 @@ impl Db {
         };
         let (value, notes) = match &self.shared.engine {
             Engine::Sqlite(writer) => writer.write(unit).await?,
-            Engine::Postgres(writers) => writers.write(unit).await?,
+            Engine::Postgres(writers) => match claim {
+                Some(claim) => writers.claim(claim, unit).await?,
+                None => writers.write(unit).await?,
+            },
         };
         if let Some(intent) = audit.as_ref().filter(|_| notes.audited()) {
             intent.settle();

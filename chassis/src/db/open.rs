@@ -21,13 +21,12 @@ use super::{
     checkpoint::{Checkpoints, LAST_RESORT_PAGES},
     migrations::ChassisMigrator,
     postgres::Writers,
+    read::Reader,
     writer::Writer,
 };
 
 /// Connections that read on SQLite. Writing has one of its own.
 const SQLITE_READERS: u32 = 4;
-/// Connections that only read on PostgreSQL.
-const POSTGRES_READERS: u32 = 8;
 /// Longest wait for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait of SQLite for a lock that another process holds.
@@ -46,7 +45,7 @@ const MIGRATION_LOCK: i64 = 0x0063_6172_6176_616e;
 /// The connections of one SQLite database: one writes, others read.
 pub(super) struct Sqlite {
     pub(super) write: Writer,
-    pub(super) read: DatabaseConnection,
+    pub(super) read: Reader,
 }
 
 /// Opens SQLite (`sqlite:PATH`), migrated.
@@ -79,7 +78,7 @@ pub(super) async fn sqlite<M: MigratorTrait>(url: &str) -> Result<Sqlite, DbErr>
     let checkpoints = Checkpoints::start(path, write.clone());
     Ok(Sqlite {
         write: Writer::start(write, checkpoints),
-        read,
+        read: Reader::sqlite(read),
     })
 }
 
@@ -102,7 +101,7 @@ async fn lock_migrations(database: PathBuf) -> Result<File, DbErr> {
 /// The connections to one PostgreSQL database.
 pub(super) struct Postgres {
     pub(super) write: Writers,
-    pub(super) read: DatabaseConnection,
+    pub(super) read: Reader,
 }
 
 /// Opens PostgreSQL (`postgres://...`), migrated.
@@ -115,14 +114,13 @@ pub(super) async fn postgres<M: MigratorTrait>(url: &str) -> Result<Postgres, Db
     let migrated = migrate::<M>(&single).await;
     single.close().await?; // Ends the session, and with it the lock.
     migrated?;
-    let write = PgConnectOptions::from_str(url)
-        .map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?;
-    let write = write
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?
         .options(postgres_settings())
         .statement_cache_capacity(CACHED_STATEMENTS);
     Ok(Postgres {
-        write: Writers::new(write),
-        read: Database::connect(postgres_options(url, POSTGRES_READERS)).await?,
+        read: Reader::postgres(options.clone()),
+        write: Writers::start(options),
     })
 }
 
@@ -134,15 +132,6 @@ fn base_options(url: &str, connections: u32) -> ConnectOptions {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .sqlx_logging(false);
-    options
-}
-
-fn postgres_options(url: &str, connections: u32) -> ConnectOptions {
-    let mut options = base_options(url, connections);
-    options
-        .idle_timeout(Duration::from_secs(600))
-        .test_before_acquire(true);
-    options.map_sqlx_postgres_opts(|options| options.options(postgres_settings()));
     options
 }
 

@@ -1,63 +1,79 @@
 //! Units of work on PostgreSQL: transactions of their own, repeated after a lost race.
+//!
+//! Where units follow upon each other the COMMIT of one begins the transaction of the next (`COMMIT AND CHAIN`), which saves
+//! it the round trip of a BEGIN. A transaction that begun so and that nobody uses is ended soon.
 
-use std::{
-    collections::VecDeque,
-    future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
-use sea_orm::{
-    ConnAcquireErr, DbErr, RuntimeErr,
-    sqlx::{self, ConnectOptions as _, PgConnection, postgres::PgConnectOptions},
-};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use sea_orm::{DbErr, sqlx::postgres::PgConnectOptions};
+use tokio::{sync::Notify, task::JoinHandle};
 
 use super::{
-    Error, error,
-    link::Link,
-    metrics,
+    Error,
+    batch::{Batches, Claim},
+    error, metrics,
+    pool::{Lease, Pool, State},
     tx::{Notes, Tx},
 };
 
 /// Connections that write: as many commits can share an fsync of PostgreSQL's log.
-pub(super) const MAX_WRITERS: usize = 32;
-/// Longest wait for a free connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection that nobody needs is kept.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+const MAX_WRITERS: usize = 32;
 /// Most tries of a unit of work that PostgreSQL gave up in favour of another one.
 const MAX_TRIES: u32 = 5;
+/// A unit that begins so soon after the last one on its connection lets a next one be expected as soon.
+const EXPECTED_WITHIN: Duration = Duration::from_millis(10);
+/// Most transactions that begin ahead of their units.
+const MAX_BEGUN: usize = 8;
+/// How long they wait for them.
+const BEGUN_FOR: Duration = Duration::from_millis(20);
 
 /// The writers of one database.
 pub(super) struct Writers {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    options: PgConnectOptions,
-    places: Arc<Semaphore>,
-    /// Not tested before use, which would cost a round trip for each unit of work: a broken one is noticed by its BEGIN.
-    /// The one that was used last stands last, with the time since which it waits.
-    idle: Mutex<VecDeque<(Instant, PgConnection)>>,
+    pool: Arc<Pool>,
+    batches: Batches,
+    begun: Arc<Notify>,
+    ender: JoinHandle<()>,
 }
 
 /// A transaction that has begun. Dropped on the way it is undone.
 struct Begun {
-    shared: Arc<Shared>,
-    link: Option<Arc<Link>>,
-    place: Option<OwnedSemaphorePermit>,
+    lease: Lease,
+    /// It began with the COMMIT of the one before.
+    ahead: bool,
+    /// Another one is expected to follow.
+    next_expected: bool,
 }
 
 impl Writers {
-    pub(super) fn new(options: PgConnectOptions) -> Self {
+    pub(super) fn start(options: PgConnectOptions) -> Self {
+        let pool = Pool::new(options.clone(), MAX_WRITERS, "ROLLBACK");
+        let begun = Arc::new(Notify::new());
         Self {
-            shared: Arc::new(Shared {
-                options: options.disable_statement_logging(),
-                places: Arc::new(Semaphore::new(MAX_WRITERS)),
-                idle: Mutex::default(),
-            }),
+            batches: Batches::start(options),
+            ender: tokio::spawn(end_unused(pool.clone(), begun.clone())),
+            pool,
+            begun,
         }
+    }
+
+    /// As [`Writers::write`], in a transaction that is shared with other claims where some are under way.
+    pub(super) async fn claim<T, E, F, Fut>(
+        &self,
+        claim: &Claim,
+        mut unit: F,
+    ) -> Result<(T, Arc<Notes>), E>
+    where
+        E: From<Error>,
+        F: FnMut(Tx) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let under_way = self.batches.enter();
+        if !under_way.is_only
+            && let Some(done) = self.batches.write(claim, &mut unit).await
+        {
+            return Ok(done);
+        }
+        self.write(unit).await
     }
 
     /// Runs a unit of work and answers once the disk has it, or with the unit's own error once it is undone.
@@ -70,19 +86,25 @@ impl Writers {
         let mut tries = 1;
         loop {
             let begun = self.begin().await.map_err(Error::from)?;
-            let (tx, notes) = Tx::new(begun.link().clone());
+            let (tx, notes) = Tx::new(begun.lease.link().clone());
             let result = unit(tx).await;
             notes.end();
+            if begun.ahead && notes.lost_connection() {
+                // It was broken while it waited, as a BEGIN would have told. Nothing of the unit is kept anywhere.
+                begun.lease.close();
+                self.pool.close_begun();
+                continue;
+            }
             let error = match result {
                 // PostgreSQL answers the COMMIT of a failed transaction with a friendly ROLLBACK.
                 Ok(_) if notes.failed() => {
-                    let _ = begun.end("ROLLBACK").await;
+                    let _ = self.undo(begun).await;
                     if !notes.lost_race() {
                         return Err(Error::FailedStatement.into());
                     }
                     Error::Conflict.into()
                 }
-                Ok(value) => match begun.end("COMMIT").await {
+                Ok(value) => match self.commit(begun).await {
                     Ok(()) => {
                         metrics::commit();
                         metrics::unit();
@@ -93,7 +115,7 @@ impl Writers {
                 },
                 Err(error) => {
                     // A connection that cannot even roll back is broken; the unit's error says more.
-                    let _ = begun.end("ROLLBACK").await;
+                    let _ = self.undo(begun).await;
                     if !notes.lost_race() {
                         return Err(error);
                     }
@@ -109,90 +131,75 @@ impl Writers {
 
     /// Begins a transaction, on another connection where the one at hand was broken while it waited: nothing has run yet.
     async fn begin(&self) -> Result<Begun, DbErr> {
-        let shared = &self.shared;
-        let place = tokio::time::timeout(ACQUIRE_TIMEOUT, shared.places.clone().acquire_owned())
-            .await
-            .ok()
-            .and_then(Result::ok)
-            .ok_or(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))?;
         loop {
-            let idle = shared.idle().pop_back();
-            let is_new = idle.is_none();
-            let connection = match idle {
-                Some((_, connection)) => connection,
-                None => shared.connect().await?,
-            };
-            let link = Link::postgres(connection);
-            match link.execute_unprepared("BEGIN").await {
-                Err(error) if error::is_connection_broken(&error) && !is_new => {}
-                Err(error) => return Err(error),
-                Ok(_) => {
-                    return Ok(Begun {
-                        shared: shared.clone(),
-                        link: Some(Arc::new(link)),
-                        place: Some(place),
-                    });
+            let lease = self.pool.lease().await?;
+            let (state, waited) = lease.waited.unwrap_or((State::Plain, Duration::MAX));
+            let ahead = state == State::Begun;
+            if !ahead {
+                match lease.link().execute_unprepared("BEGIN").await {
+                    Ok(_) => {}
+                    Err(error) => {
+                        let was_idle = lease.waited.is_some();
+                        lease.close();
+                        if was_idle && error::is_connection_broken(&error) {
+                            continue;
+                        }
+                        return Err(error);
+                    }
                 }
             }
-        }
-    }
-}
-
-impl Shared {
-    async fn connect(&self) -> Result<PgConnection, DbErr> {
-        let failed = |error: sqlx::Error| DbErr::Conn(RuntimeErr::SqlxError(error.into()));
-        tokio::time::timeout(ACQUIRE_TIMEOUT, self.options.connect())
-            .await
-            .map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))?
-            .map_err(failed)
-    }
-
-    fn give_back(&self, link: Arc<Link>) {
-        // A unit of work that kept its handle, which is of no use any more, keeps the connection: it is closed with it.
-        if let Some(connection) = Arc::into_inner(link).and_then(Link::into_postgres) {
-            let mut idle = self.idle();
-            idle.push_back((Instant::now(), connection));
-            if let Some((since, _)) = idle.front()
-                && since.elapsed() > IDLE_TIMEOUT
-            {
-                idle.pop_front();
-            }
+            return Ok(Begun {
+                lease,
+                ahead,
+                next_expected: waited < EXPECTED_WITHIN,
+            });
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, VecDeque<(Instant, PgConnection)>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Begun {
-    fn link(&self) -> &Arc<Link> {
-        self.link.as_ref().expect("taken only when it ends")
-    }
-
-    /// Ends the transaction. The connection serves the next one, unless it failed.
-    async fn end(mut self, how: &str) -> Result<(), DbErr> {
-        self.link().execute_unprepared(how).await?;
-        if let Some(link) = self.link.take() {
-            self.shared.give_back(link);
+    /// The connection serves the next unit, unless it failed.
+    async fn commit(&self, begun: Begun) -> Result<(), DbErr> {
+        if begun.next_expected && self.pool.begun() < MAX_BEGUN {
+            end(begun.lease, "COMMIT AND CHAIN", State::Begun).await?;
+            self.begun.notify_one();
+            return Ok(());
         }
-        Ok(())
+        end(begun.lease, "COMMIT", State::Plain).await
+    }
+
+    async fn undo(&self, begun: Begun) -> Result<(), DbErr> {
+        end(begun.lease, "ROLLBACK", State::Plain).await
     }
 }
 
-impl Drop for Begun {
+impl Drop for Writers {
     fn drop(&mut self) {
-        let (Some(link), Ok(runtime)) = (self.link.take(), tokio::runtime::Handle::try_current())
-        else {
-            return;
-        };
-        let (shared, place) = (self.shared.clone(), self.place.take());
-        runtime.spawn(async move {
-            // Where it fails the connection is closed, and its server undoes what it has begun.
-            if link.execute_unprepared("ROLLBACK").await.is_ok() {
-                shared.give_back(link);
+        self.ender.abort();
+    }
+}
+
+async fn end(lease: Lease, how: &str, state: State) -> Result<(), DbErr> {
+    match lease.link().execute_unprepared(how).await {
+        Ok(_) => {
+            lease.give_back(state);
+            Ok(())
+        }
+        Err(error) => {
+            lease.close();
+            Err(error)
+        }
+    }
+}
+
+/// Ends transactions that began ahead of units which did not come.
+async fn end_unused(pool: Arc<Pool>, begun: Arc<Notify>) {
+    loop {
+        begun.notified().await;
+        while pool.begun() > 0 {
+            tokio::time::sleep(BEGUN_FOR).await;
+            while let Some(lease) = pool.lease_begun(BEGUN_FOR) {
+                // Where it fails the connection is closed.
+                let _ = end(lease, "ROLLBACK", State::Plain).await;
             }
-            drop(place);
-        });
+        }
     }
 }

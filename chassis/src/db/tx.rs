@@ -9,7 +9,10 @@ use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, prelude::async_trait,
 };
 
-use super::{error::is_lost_race, link::Link};
+use super::{
+    error::{is_connection_broken, is_lost_race},
+    link::Link,
+};
 
 /// A unit of work that is under way. Store functions take `&Tx`.
 ///
@@ -24,16 +27,24 @@ pub struct Tx {
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     lost_race: AtomicBool,
+    lost_connection: AtomicBool,
     failed: AtomicBool,
     wrote_events: AtomicBool,
     changed: AtomicBool,
     audited: AtomicBool,
     ended: AtomicBool,
+    /// The transaction holds the claim of the unit's event already.
+    claimed: bool,
 }
 
 impl Notes {
     pub(super) fn lost_race(&self) -> bool {
         self.lost_race.load(Relaxed)
+    }
+
+    /// Whether the connection was found to be broken.
+    pub(super) fn lost_connection(&self) -> bool {
+        self.lost_connection.load(Relaxed)
     }
 
     /// Whether a statement failed. After that PostgreSQL keeps nothing of the transaction, whatever the unit makes of it.
@@ -58,12 +69,29 @@ impl Notes {
 
 impl Tx {
     pub(super) fn new(link: Arc<Link>) -> (Self, Arc<Notes>) {
-        let notes = Arc::new(Notes::default());
+        Self::with(link, Notes::default())
+    }
+
+    /// For a unit whose event was claimed in the same transaction.
+    pub(super) fn claimed(link: Arc<Link>) -> (Self, Arc<Notes>) {
+        let notes = Notes {
+            claimed: true,
+            ..Notes::default()
+        };
+        Self::with(link, notes)
+    }
+
+    fn with(link: Arc<Link>, notes: Notes) -> (Self, Arc<Notes>) {
+        let notes = Arc::new(notes);
         let tx = Self {
             link,
             notes: notes.clone(),
         };
         (tx, notes)
+    }
+
+    pub(super) fn is_claimed(&self) -> bool {
+        self.notes.claimed
     }
 
     /// Wakes the relay after the commit.
@@ -125,6 +153,9 @@ impl Tx {
             self.notes.failed.store(true, Relaxed);
             if is_lost_race(error) {
                 self.note_lost_race();
+            }
+            if is_connection_broken(error) {
+                self.notes.lost_connection.store(true, Relaxed);
             }
         }
         result
