@@ -6,14 +6,16 @@ use std::collections::BTreeSet;
 use fastrand::Rng;
 use prost_reflect::{
     DynamicMessage, ReflectMessage as _, Value,
-    prost::{Message as _, bytes::BufMut as _},
+    prost::{Message as _, encoding::encode_varint},
 };
 
 use super::*;
 use crate::validate::violations::Place;
 
-/// Messages made of each kind.
+/// Messages made of each kind of a contract.
 const MESSAGES: u64 = 60;
+/// The same of the contract with every kind of rule.
+const MESSAGES_OF_ALL_RULES: u64 = 1_000;
 /// Deepest nesting of those.
 const DEPTH: u32 = 5;
 /// Of these at least one is good for each text of the contracts.
@@ -39,21 +41,28 @@ const TEXTS: [&str; 18] = [
 ];
 
 struct Contract {
+    /// Made of each kind of message.
+    messages: u64,
     pool: DescriptorPool,
     rules: Rules,
     table: Table,
 }
 
 impl Contract {
-    fn of(pool: DescriptorPool) -> Self {
+    fn of(pool: DescriptorPool, messages: u64) -> Self {
         let rules = Rules::of(&pool);
         let table = Table::of(&pool, &rules);
-        Self { pool, rules, table }
+        Self {
+            messages,
+            pool,
+            rules,
+            table,
+        }
     }
 
     /// The mesh's.
     fn ours() -> Self {
-        Self::of(contracts::DESCRIPTOR_POOL.clone())
+        Self::of(contracts::DESCRIPTOR_POOL.clone(), MESSAGES)
     }
 
     /// One with every kind of rule.
@@ -66,7 +75,8 @@ impl Contract {
             .open_file("rules.proto")
             .expect("a contract");
         let set = compiler.encode_file_descriptor_set();
-        Self::of(DescriptorPool::decode(&*set).expect("a descriptor set"))
+        let pool = DescriptorPool::decode(&*set).expect("a descriptor set");
+        Self::of(pool, MESSAGES_OF_ALL_RULES)
     }
 
     /// Whether the table takes the message.
@@ -168,11 +178,11 @@ impl Maker<'_> {
         let items = compiled.items.as_deref().unwrap_or(&none);
         let item = |_| self.value(&field.kind(), items, depth);
         let mut items: Vec<_> = (0..count.min(200)).map(item).collect();
-        let is_unique =
-            matches!(&compiled.rules.r#type, Some(Type::Repeated(list)) if list.unique());
-        if is_unique && !self.is_odd() {
+        if matches!(&compiled.rules.r#type, Some(Type::Repeated(list)) if list.unique()) {
             let mut seen = BTreeSet::new();
             items.retain(|item| seen.insert(item.to_string()));
+            let twice = items.first().filter(|_| self.is_odd()).cloned();
+            items.extend(twice);
         }
         Value::List(items)
     }
@@ -290,19 +300,20 @@ fn good_requests_are_taken_at_once() {
     }
 }
 
-/// Makes messages of every kind, with more and with less that is odd, and counts what the table takes.
-fn compare(contract: &Contract, look: impl Fn(&mut Rng, &MessageDescriptor, Vec<u8>) -> bool) {
+/// Makes messages of every kind, with more and with less that is odd, has them changed, and looks whether the table is right.
+fn compare(contract: &Contract, change: impl Fn(&mut Maker<'_>, &MessageDescriptor, &mut Vec<u8>)) {
     let (mut made, mut taken) = (0, 0);
     for (seed, descriptor) in (0..).zip(contract.pool.all_messages().filter(is_looked_at)) {
-        for round in 0..MESSAGES {
+        for round in 0..contract.messages {
             let mut maker = Maker {
                 contract,
-                rng: Rng::with_seed(seed * MESSAGES + round),
+                rng: Rng::with_seed(seed * contract.messages + round),
                 odd: [0, 5, 25][(round % 3) as usize],
             };
-            let bytes = maker.message(&descriptor, DEPTH).encode_to_vec();
+            let mut bytes = maker.message(&descriptor, DEPTH).encode_to_vec();
+            change(&mut maker, &descriptor, &mut bytes);
             made += 1;
-            taken += u64::from(look(&mut maker.rng, &descriptor, bytes));
+            taken += u64::from(contract.agrees(&descriptor, &bytes));
         }
     }
     assert!((made / 10..made).contains(&taken), "{taken} of {made}");
@@ -311,35 +322,39 @@ fn compare(contract: &Contract, look: impl Fn(&mut Rng, &MessageDescriptor, Vec<
 #[test]
 fn what_is_taken_breaks_no_rule() {
     for contract in [Contract::ours(), Contract::of_all_rules()] {
-        compare(&contract, |_, descriptor, bytes| {
-            contract.agrees(descriptor, &bytes)
-        });
+        compare(&contract, |_, _, _| {});
+    }
+}
+
+/// Makes of a message's bytes what no encoder writes.
+fn garble(maker: &mut Maker<'_>, descriptor: &MessageDescriptor, bytes: &mut Vec<u8>) {
+    match maker.rng.u32(0..4) {
+        0 if !bytes.is_empty() => {
+            let place = maker.rng.usize(0..bytes.len());
+            let any = maker.rng.u8(..);
+            bytes[place] = *maker.rng.choice(&[0, 1, 0x80, 0xff, any]).expect("some");
+        }
+        1 => bytes.truncate(maker.rng.usize(0..=bytes.len())),
+        // Fields twice: the last one counts, lists and messages are put together.
+        2 => bytes.extend(maker.message(descriptor, DEPTH).encode_to_vec()),
+        // A field more, which may be unknown, and may be zero.
+        _ => {
+            let known = maker.rng.choice(descriptor.fields());
+            let number = known.map_or(30, |field| field.number());
+            let wire_type = *maker.rng.choice(&[VARINT, LEN]).expect("some");
+            encode_varint((number << 3 | wire_type).into(), bytes);
+            let is_zero = maker.rng.bool();
+            bytes.push(u8::from(!is_zero));
+            // The text that the length announces.
+            bytes.extend((wire_type == LEN && !is_zero).then_some(b'a'));
+        }
     }
 }
 
 #[test]
 fn what_is_taken_breaks_no_rule_as_bytes_of_no_encoder() {
     for contract in [Contract::ours(), Contract::of_all_rules()] {
-        compare(&contract, |rng, descriptor, mut bytes| {
-            match rng.u32(0..4) {
-                0 if !bytes.is_empty() => {
-                    let place = rng.usize(0..bytes.len());
-                    bytes[place] = *rng
-                        .choice(&[0, 1, 0x80, 0xff, rng.clone().u8(..)])
-                        .expect("some");
-                }
-                1 => bytes.truncate(rng.usize(0..=bytes.len())),
-                // Everything twice: the last one counts, lists and messages are put together.
-                2 => bytes.extend(bytes.clone()),
-                // A field more: unknown, or a zero.
-                _ => {
-                    bytes.put_u8(rng.u8(1..30) << 3 | *rng.choice(&[0, 2]).expect("some"));
-                    bytes.put_u8(rng.u8(0..2));
-                    bytes.put_u8(b'a');
-                }
-            }
-            contract.agrees(descriptor, &bytes)
-        });
+        compare(&contract, garble);
     }
 }
 
@@ -380,7 +395,7 @@ fn nesting_is_bounded() {
         if !bytes.is_empty() {
             let inner: Vec<u8> = bytes;
             outer.push(2 << 3 | LEN as u8);
-            prost::encoding::encode_varint(inner.len() as u64, &mut outer);
+            encode_varint(inner.len() as u64, &mut outer);
             outer.extend(inner);
         }
         bytes = outer;
