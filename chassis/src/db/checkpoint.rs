@@ -25,7 +25,7 @@ const COMMITS_PER_LOOK: u32 = 8;
 /// Pages in the log above which it is begun anew.
 const MAX_LOG_PAGES: i64 = 16_384;
 /// Pages in the log above which commits copy it back themselves: nobody else gets the lock where they follow upon each other.
-pub(super) const LAST_RESORT_PAGES: &str = "32768";
+pub(super) const LAST_RESORT_PAGES: u32 = 32_768;
 /// Longest time that commits wait for readers while the log is begun anew.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
 /// Wait after a checkpoint that failed, e.g. on a full disk.
@@ -116,3 +116,6 @@ async fn checkpoint(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,7 +67,7 @@ impl Db {
     /// The database cannot be reached, a migration fails, or the schema is newer than this program.
     pub async fn open<M: MigratorTrait>(url: &str) -> Result<Self, DbErr> {
         let (engine, read) = if url.starts_with("sqlite:") {
-            let pools = open::sqlite::<M>(url).await?;
+            let pools = open::sqlite::<M>(url, checkpoint::LAST_RESORT_PAGES).await?;
             (Engine::Sqlite(pools.write), pools.read)
         } else {
             let pools = open::postgres::<M>(url).await?;

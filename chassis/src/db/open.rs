@@ -18,10 +18,7 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 
 use super::{
-    checkpoint::{Checkpoints, LAST_RESORT_PAGES},
-    migrations::ChassisMigrator,
-    postgres::Writers,
-    read::Reader,
+    checkpoint::Checkpoints, migrations::ChassisMigrator, postgres::Writers, read::Reader,
     writer::Writer,
 };
 
@@ -48,8 +45,11 @@ pub(super) struct Sqlite {
     pub(super) read: Reader,
 }
 
-/// Opens SQLite (`sqlite:PATH`), migrated.
-pub(super) async fn sqlite<M: MigratorTrait>(url: &str) -> Result<Sqlite, DbErr> {
+/// Opens SQLite (`sqlite:PATH`), migrated. From `last_resort_pages` of the log on commits copy it back themselves.
+pub(super) async fn sqlite<M: MigratorTrait>(
+    url: &str,
+    last_resort_pages: u32,
+) -> Result<Sqlite, DbErr> {
     let path = Path::new(url.trim_start_matches("sqlite:").trim_start_matches("//"));
     // Until all is migrated. Ends with the process too, however that dies.
     let _lock = lock_migrations(path.to_owned()).await?;
@@ -74,7 +74,7 @@ pub(super) async fn sqlite<M: MigratorTrait>(url: &str) -> Result<Sqlite, DbErr>
     single.close().await?;
     let write = write
         .statement_cache_capacity(CACHED_STATEMENTS)
-        .pragma("wal_autocheckpoint", LAST_RESORT_PAGES);
+        .pragma("wal_autocheckpoint", last_resort_pages.to_string());
     let checkpoints = Checkpoints::start(path, write.clone());
     Ok(Sqlite {
         write: Writer::start(write, checkpoints),
