@@ -17,22 +17,10 @@ use kit::{
 };
 use sea_orm::ConnectionTrait as _;
 use support::{
-    add, database,
+    add, all_sent, database,
     mesh::{Ledger, Mesh, adjust, skus},
     number, value,
 };
-
-/// Waits until the relay has noted all events as sent.
-async fn all_sent(db: &Db) {
-    until("all rows are marked as sent", || async {
-        let sql = "SELECT COUNT(*) AS n FROM outbox WHERE sent_at_us IS NULL";
-        match number(db, sql, []).await {
-            0 => Ok(()),
-            left => Err(left),
-        }
-    })
-    .await;
-}
 
 /// Removes all that the stream holds, as its age would: the publisher sent it long ago.
 async fn expire(mesh: &Mesh, publisher: &Db) {

@@ -3,17 +3,20 @@
 //! JetStream acknowledges before it has synced to disk, so a power loss can cut off a stream's end or take a
 //! young stream whole. The outbox remembers which stream it published to and the sequence of each event;
 //! on every new connection, before anything is published, both are compared with what the broker has. Again every few seconds,
-//! since a stream may also be deleted or purged by hand, which breaks no connection.
+//! since a stream or a single message may also be deleted by hand, which breaks no connection.
+
+use std::fmt;
 
 use async_nats::jetstream::{
     self, consumer,
-    stream::{RawMessageErrorKind, Stream},
+    stream::{Info, RawMessageErrorKind, Stream},
 };
 use futures::TryStreamExt as _;
 use opentelemetry::{global, metrics::Counter};
-use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement, Value};
 use uuid::Uuid;
 
+use super::gaps::Gaps;
 use crate::{
     db::{Db, Error},
     events::{header, stream},
@@ -24,7 +27,7 @@ const MAX_STEPS_BACK: usize = 64;
 /// What the broker's clock and ours may differ: events that are nearly too old for a stream are not missed.
 const CLOCK_SLACK_US: i64 = 60 * 60 * 1_000_000;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Compares the outbox with the stream and prepares what the stream lost to be sent again.
 pub(super) struct Inspector {
@@ -32,13 +35,18 @@ pub(super) struct Inspector {
     jetstream: jetstream::Context,
     service: String,
     lost: Counter<u64>,
+    gaps: Gaps,
 }
 
-/// Sequences that the stream has lost: those behind one, and those before another one.
-#[derive(Clone, Copy, Debug)]
-struct Lost {
-    after: u64,
-    before: u64,
+/// Sequences that the stream has lost.
+#[derive(Debug)]
+enum Lost {
+    /// Its end, behind this one.
+    Behind(u64),
+    /// Its beginning, before this one.
+    Before(u64),
+    /// These, from between others.
+    Within(Vec<u64>),
 }
 
 /// An event and where the broker acknowledged it.
@@ -46,6 +54,37 @@ struct Lost {
 pub(super) struct Sent {
     pub(super) event_id: Uuid,
     pub(super) stream_seq: i64,
+}
+
+impl Lost {
+    /// SQL that is true of the rows that were sent there, and its parameter `$1`.
+    fn condition(&self, engine: DbBackend) -> (&'static str, Value) {
+        match self {
+            Self::Behind(last) => ("stream_seq > $1", (*last as i64).into()),
+            Self::Before(first) => ("stream_seq < $1", (*first as i64).into()),
+            // One parameter, however many they are.
+            Self::Within(missing) => {
+                let list = serde_json::to_string(missing).unwrap_or_default();
+                let which = match engine {
+                    DbBackend::Postgres => {
+                        "stream_seq IN (SELECT value::bigint FROM json_array_elements_text($1::json))"
+                    }
+                    _ => "stream_seq IN (SELECT value FROM json_each($1))",
+                };
+                (which, list.into())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Behind(last) => write!(formatter, "all behind {last}"),
+            Self::Before(first) => write!(formatter, "all before {first}"),
+            Self::Within(missing) => write!(formatter, "{} in between", missing.len()),
+        }
+    }
 }
 
 impl Inspector {
@@ -59,17 +98,18 @@ impl Inspector {
             jetstream,
             service: service.to_owned(),
             lost,
+            gaps: Gaps::default(),
         }
     }
 
     /// One look. After `Ok` it is safe to publish. Whether something was lost, which is unsent again now.
-    pub(super) async fn inspect(&self) -> Result<bool, BoxError> {
+    pub(super) async fn inspect(&mut self) -> Result<bool, BoxError> {
         let mut stream = stream::ensure(&self.jetstream, &self.service).await?;
         // Positions before the end: what another replica publishes in between must not look like a loss.
         let positions = positions(&stream).await?;
-        let info = stream.info().await?;
+        let info = stream.info().await?.clone();
         let created_us = (info.created.unix_timestamp_nanos() / 1_000) as i64;
-        let state = info.state.clone();
+        let state = &info.state;
         let known_us = self.known_stream().await?;
         let lost_after = match (known_us, self.newest_sent(i64::MAX).await?) {
             (None, _) | (_, None) => None,
@@ -83,26 +123,40 @@ impl Inspector {
         let end = lost_after.unwrap_or(state.last_sequence);
         forget_positions_beyond(&stream, positions, end).await?;
         let lost = match lost_after {
-            Some(after) => Some(Lost { after, before: 0 }),
-            None => self.purged_before(state.first_sequence).await?,
+            Some(after) => Some(Lost::Behind(after)),
+            None => self.removed_by_hand(&stream, &info).await?,
         };
-        let Some(lost) = lost else {
-            if known_us != Some(created_us) {
-                self.remember(created_us, None).await?;
-            }
+        let again = match &lost {
+            None if known_us == Some(created_us) => 0,
+            lost => self.remember(created_us, lost.as_ref()).await?,
+        };
+        self.gaps.dealt_with(&info);
+        let Some(lost) = lost.filter(|lost| again > 0 || !matches!(lost, Lost::Within(_))) else {
             return Ok(false);
         };
-        let again = self.remember(created_us, Some(lost)).await?;
         self.lost.add(again, &[]);
         tracing::error!(
             stream = stream::name(&self.service),
             recreated = known_us != Some(created_us),
-            after_sequence = lost.after,
-            before_sequence = lost.before,
+            lost = %lost,
             events = again,
             "the broker lost events that it had acknowledged; they are sent again"
         );
         Ok(true)
+    }
+
+    async fn removed_by_hand(
+        &self,
+        stream: &Stream,
+        info: &Info,
+    ) -> Result<Option<Lost>, BoxError> {
+        if let Some(purged) = self.purged_before(info.state.first_sequence).await? {
+            return Ok(Some(purged));
+        }
+        let missing = self.gaps.find(stream, info).await?;
+        Ok(Some(missing)
+            .filter(|missing| !missing.is_empty())
+            .map(Lost::Within))
     }
 
     /// What was removed from the stream's beginning by hand. By itself a stream removes only what is too old.
@@ -117,10 +171,9 @@ impl Inspector {
         let sent_us: Option<i64> = newest
             .map(|row| row.try_get("", "sent_at_us"))
             .transpose()?;
-        Ok(sent_us.is_some_and(is_young).then_some(Lost {
-            after: i64::MAX as u64,
-            before: first_sequence,
-        }))
+        Ok(sent_us
+            .is_some_and(is_young)
+            .then_some(Lost::Before(first_sequence)))
     }
 
     async fn known_stream(&self) -> Result<Option<i64>, Error> {
@@ -162,7 +215,7 @@ impl Inspector {
 
     /// Remembers the stream and makes what it lost unsent again; a negative sequence tells the relay that they were sent once.
     /// Answers how many events that are.
-    async fn remember(&self, created_us: i64, lost: Option<Lost>) -> Result<u64, Error> {
+    async fn remember(&self, created_us: i64, lost: Option<&Lost>) -> Result<u64, Error> {
         self.db
             .write(|tx| async move {
                 tx.execute_raw(tx.statement(
@@ -172,16 +225,12 @@ impl Inspector {
                 ))
                 .await?;
                 let Some(lost) = lost else { return Ok(0) };
+                let (which, value) = lost.condition(tx.get_database_backend());
+                let sql = format!(
+                    "UPDATE outbox SET sent_at_us = NULL, stream_seq = -stream_seq WHERE {which} AND sent_at_us > $2"
+                );
                 let again = tx
-                    .execute_raw(tx.statement(
-                        "UPDATE outbox SET sent_at_us = NULL, stream_seq = -stream_seq \
-                         WHERE (stream_seq > $1 OR stream_seq < $2) AND sent_at_us > $3",
-                        [
-                            (lost.after as i64).into(),
-                            (lost.before as i64).into(),
-                            stream::oldest_held_us().into(),
-                        ],
-                    ))
+                    .execute_raw(tx.statement(&sql, [value, stream::oldest_held_us().into()]))
                     .await?;
                 Ok::<_, Error>(again.rows_affected())
             })

@@ -5,6 +5,7 @@
 
 pub(crate) mod archive;
 mod batch;
+mod gaps;
 mod history;
 mod lag;
 mod loss;

@@ -80,6 +80,19 @@ pub(crate) async fn adjust(db: &Db, sku: &str, number: i64) -> Result<(), Error>
     .await
 }
 
+/// A consumer that counts the events of each aggregate that take effect: in the counter `<name>-<sku>`.
+pub(crate) fn counting(name: &str, db: &Db) -> Consumer {
+    let (db, counters) = (db.clone(), name.to_owned());
+    consumer(name, move |delivery: Delivery<StockAdjusted>| {
+        let (db, counter) = (db.clone(), format!("{counters}-{}", delivery.message.sku));
+        async move {
+            let counter = &counter;
+            db.claim(&delivery, |tx| async move { add(&tx, counter, 1).await })
+                .await
+        }
+    })
+}
+
 /// What took effect, in the order in which it did, by aggregate.
 #[derive(Clone, Default)]
 pub(crate) struct Ledger {

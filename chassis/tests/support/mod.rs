@@ -5,7 +5,7 @@ pub(crate) mod mesh;
 use std::path::Path;
 
 use chassis::db::{Db, Error, Tx};
-use kit::{DatabaseUrl, Engine, database_url};
+use kit::{DatabaseUrl, Engine, database_url, wait::until};
 use sea_orm::{ConnectionTrait, Statement};
 use sea_orm_migration::prelude::*;
 
@@ -93,6 +93,29 @@ pub(crate) async fn value(db: &Db, name: &str) -> i64 {
         [name.into()],
     )
     .await
+}
+
+/// Waits until a counter stands at `wanted`.
+pub(crate) async fn reaches(db: &Db, name: &str, wanted: i64) {
+    until(name, || async {
+        match value(db, name).await {
+            found if found == wanted => Ok(()),
+            found => Err(found),
+        }
+    })
+    .await;
+}
+
+/// Waits until the relay has noted all events as sent.
+pub(crate) async fn all_sent(db: &Db) {
+    until("all rows are marked as sent", || async {
+        let sql = "SELECT COUNT(*) AS n FROM outbox WHERE sent_at_us IS NULL";
+        match number(db, sql, []).await {
+            0 => Ok(()),
+            left => Err(left),
+        }
+    })
+    .await;
 }
 
 /// As [`value`], of a database that may be away.
