@@ -166,15 +166,14 @@ impl Printer {
     }
 
     /// A member's name, with the comma before it and the colon after it.
-    #[inline]
+    #[inline(always)]
     fn label(&self, field: &Field, first: &mut bool, out: &mut Vec<u8>) {
+        repeated::comma(out, first);
         if self.options.proto_names {
-            repeated::comma(out, first);
             text::put_string(out, &field.name);
             out.push(b':');
         } else {
-            out.extend_from_slice(&field.label.as_bytes()[usize::from(*first)..]);
-            *first = false;
+            field.head.put(out);
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 use compile::Compiler;
 use prost_reflect::DescriptorPool;
 
-use crate::wire;
+use crate::{text::Piece, wire};
 
 /// Every message and enum of a pool as tables.
 #[derive(Debug)]
@@ -97,8 +97,10 @@ pub(crate) struct Field {
     pub(crate) tag: u32,
     pub(crate) name: Box<str>,
     pub(crate) json_name: Box<str>,
-    /// `,"jsonName":`, ready to be written; the first member of an object leaves out the comma.
+    /// `,"jsonName":`, as encoders write it; before the first member of an object there is no comma.
     pub(crate) label: Box<str>,
+    /// The same without a comma, ready to be written.
+    pub(crate) head: Piece,
     pub(crate) kind: Kind,
     pub(crate) shape: Shape,
     /// Whether JSON leaves it out where it has no value: it has presence or is an extension.

@@ -50,6 +50,42 @@ pub(crate) fn plain_length(bytes: &[u8]) -> usize {
     rest + plain.count()
 }
 
+/// Bytes of a [`Piece`] that is copied as a block.
+const BLOCK_BYTES: usize = 32;
+
+/// Text that is written again and again. A short one is copied as a block of a fixed size and cut to its length, which costs
+/// half of a copy whose size is only known when it is made.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    Short([u8; BLOCK_BYTES], usize),
+    Long(Box<[u8]>),
+}
+
+impl Piece {
+    pub(crate) fn new(text: &[u8]) -> Self {
+        let mut block = [0; BLOCK_BYTES];
+        match block.get_mut(..text.len()) {
+            Some(start) => {
+                start.copy_from_slice(text);
+                Self::Short(block, text.len())
+            }
+            None => Self::Long(text.into()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Short(block, length) => {
+                let end = out.len() + length;
+                out.extend_from_slice(block);
+                out.truncate(end);
+            }
+            Self::Long(text) => out.extend_from_slice(text),
+        }
+    }
+}
+
 /// Whether `bytes` are ASCII that needs no escape in JSON.
 #[inline]
 fn is_plain_ascii(bytes: &[u8]) -> bool {
@@ -170,6 +206,19 @@ mod tests {
         let mut out = Vec::new();
         write(&mut out);
         String::from_utf8(out).expect("JSON is UTF-8")
+    }
+
+    #[test]
+    fn pieces_are_written_whole() {
+        let text = "x".repeat(2 * BLOCK_BYTES);
+        for length in 0..=text.len() {
+            let piece = Piece::new(&text.as_bytes()[..length]);
+            let twice = written(|out| {
+                piece.put(out);
+                piece.put(out);
+            });
+            assert_eq!(twice.len(), 2 * length);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     Schema,
     schema::{Field, Kind, Message, Shape},
+    text,
     wire::Records,
 };
 
@@ -115,6 +116,18 @@ impl Printer {
             Kind::String if tag == field.tag => scalar::put_text(out, records.bytes()?),
             Kind::Message(id) if tag == field.tag => {
                 self.nested(schema, id, records.bytes()?, out, depth + 1)
+            }
+            Kind::Bool if tag == field.tag => {
+                scalar::put_bool(out, records.varint()?);
+                Ok(())
+            }
+            Kind::Int32 if tag == field.tag => {
+                text::put_integer(out, records.varint()? as i32);
+                Ok(())
+            }
+            Kind::Int64 if tag == field.tag => {
+                text::put_quoted_integer(out, records.varint()? as i64);
+                Ok(())
             }
             kind => self.single(schema, kind, records.value(tag)?, out, depth),
         }

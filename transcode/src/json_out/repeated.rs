@@ -113,6 +113,7 @@ pub(super) fn is_packable(kind: Kind) -> bool {
     )
 }
 
+#[inline]
 pub(super) fn comma(out: &mut Vec<u8>, first: &mut bool) {
     if !*first {
         out.push(b',');

@@ -21,9 +21,7 @@ impl Printer {
     ) -> Result<()> {
         match (kind, raw) {
             (Kind::String, Raw::Bytes(bytes)) => put_text(out, bytes)?,
-            (Kind::Bool, Raw::Varint(value)) => {
-                out.extend_from_slice(if value == 0 { b"false" } else { b"true" });
-            }
+            (Kind::Bool, Raw::Varint(value)) => put_bool(out, value),
             (Kind::Int32, Raw::Varint(value)) => text::put_integer(out, value as i32),
             (Kind::Enum(id), Raw::Varint(value)) => {
                 let enumeration = schema.enumeration(id);
@@ -95,6 +93,14 @@ pub(super) fn packed<'a>(kind: Kind, values: &mut Records<'a>) -> Result<Raw<'a>
         wire::FIXED32 => Raw::Fixed32(u32::from_le_bytes(values.array()?)),
         _ => Raw::Varint(values.varint()?),
     })
+}
+
+#[inline]
+pub(super) fn put_bool(out: &mut Vec<u8>, value: u64) {
+    match value {
+        0 => out.extend_from_slice(b"false"),
+        _ => out.extend_from_slice(b"true"),
+    }
 }
 
 #[inline]

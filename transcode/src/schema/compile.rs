@@ -8,7 +8,10 @@ use prost_reflect::{
 };
 
 use super::{Enum, EnumId, Field, Form, Kind, Message, MessageId, Shape};
-use crate::{text, wire};
+use crate::{
+    text::{self, Piece},
+    wire,
+};
 
 /// Field numbers below this are found by index.
 const SMALL_NUMBERS: u32 = 512;
@@ -86,6 +89,7 @@ impl Compiler {
             tag: tag(described.number(), kind, shape),
             name: described.name().into(),
             json_name: described.json_name().into(),
+            head: Piece::new(&label(described.json_name()).as_bytes()[1..]),
             label: label(described.json_name()),
             kind,
             shape,
@@ -108,6 +112,7 @@ impl Compiler {
             tag: tag(described.number(), kind, shape),
             name: described.json_name().into(),
             json_name: described.json_name().into(),
+            head: Piece::new(&label(described.json_name()).as_bytes()[1..]),
             label: label(described.json_name()),
             kind,
             shape,
