@@ -15,6 +15,7 @@ use prost_reflect::{DescriptorPool, MethodDescriptor};
 use transcode::TextTemplate;
 
 use crate::{
+    metrics::Usual,
     page::Document,
     policy::{Policies, Rules, Subject},
     problem::Problem,
@@ -32,6 +33,8 @@ pub struct Api {
     paths: HashMap<Box<str>, usize>,
     /// Rules of routes that the operator speaks of alone, by the index of the route.
     routes: Vec<Option<Rules>>,
+    /// What each route usually answers, by its index.
+    usual: Vec<Usual>,
     pool: DescriptorPool,
     /// Made when it is first asked for.
     openapi: OnceLock<Document>,
@@ -88,7 +91,12 @@ impl Api {
             let route = (binding.verb(), binding.template());
             policies.route_rules(method.subject(&rest, Some(route)))
         });
+        let usual = rest.bindings().iter().map(|binding| {
+            let method = &methods[binding.method_index()];
+            Usual::new(binding.verb(), method.success)
+        });
         Ok(Self {
+            usual: usual.collect(),
             routes: routes.collect(),
             paths: rest
                 .methods()
@@ -167,6 +175,11 @@ impl Api {
     pub(crate) fn rules_of(&self, found: &transcode::Found<'_, '_>) -> &Rules {
         let own = self.routes[found.binding_index()].as_ref();
         own.unwrap_or_else(|| &self.method_of(found.binding()).rules)
+    }
+
+    /// What a route usually answers.
+    pub(crate) fn usual_of(&self, found: &transcode::Found<'_, '_>) -> &Usual {
+        &self.usual[found.binding_index()]
     }
 
     /// Every rpc and every route, as policies see them.

@@ -54,7 +54,7 @@ impl<'r> Exchange<'r> {
 impl Exchange<'_> {
     /// The metadata of a call for this request: only what is known to be harmless.
     pub(crate) fn metadata(&self, times: Times) -> HeaderMap {
-        self.own_metadata(HeaderMap::with_capacity(16), times)
+        self.own_metadata(HeaderMap::with_capacity(12), times)
     }
 
     /// The same for a call that is passed through: with the client's own metadata, as far as that is the client's to say.

@@ -95,13 +95,15 @@ impl Times {
         headers: &HeaderMap,
         contract: Option<Duration>,
     ) -> Result<Self, &'static str> {
-        let wait = text(headers, &PREFER)
+        let [prefer, own, grpc] = first_of(headers, &[PREFER, REQUEST_TIMEOUT, GRPC_TIMEOUT]);
+        let wait = prefer
+            .and_then(|prefer| prefer.to_str().ok())
             .and_then(wait)
             .map(|wait| wait.min(MAX_WAIT));
-        let asked = if let Some(value) = headers.get(REQUEST_TIMEOUT) {
+        let asked = if let Some(value) = own {
             let timeout = value.to_str().ok().and_then(seconds);
             Some(timeout.ok_or("X-Request-Timeout")?)
-        } else if let Some(value) = headers.get(GRPC_TIMEOUT) {
+        } else if let Some(value) = grpc {
             let timeout = value.to_str().ok().and_then(grpc_timeout);
             Some(timeout.ok_or("grpc-timeout")?)
         } else {
@@ -125,8 +127,8 @@ pub(crate) fn metadata(
     times: Times,
     metadata: &mut HeaderMap,
 ) {
-    for name in FORWARDED {
-        if let Some(value) = headers.get(&name) {
+    for (name, value) in FORWARDED.into_iter().zip(first_of(headers, &FORWARDED)) {
+        if let Some(value) = value {
             metadata.insert(name, value.clone());
         }
     }
@@ -186,6 +188,20 @@ pub(crate) fn passed(headers: &HeaderMap) -> HeaderMap {
         passed.append(name, value.clone());
     }
     passed
+}
+
+/// The first value of each of these names, in one pass: requests have few headers, and mostly none of these.
+pub(crate) fn first_of<'h, const N: usize>(
+    headers: &'h HeaderMap,
+    names: &[HeaderName; N],
+) -> [Option<&'h HeaderValue>; N] {
+    let mut found = [None; N];
+    for (name, value) in headers {
+        if let Some(index) = names.iter().position(|wanted| wanted == name) {
+            found[index].get_or_insert(value);
+        }
+    }
+    found
 }
 
 pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {

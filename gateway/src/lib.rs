@@ -11,6 +11,7 @@ mod body;
 pub mod config;
 mod exchange;
 pub mod gateway;
+mod gathered;
 mod headers;
 mod metrics;
 mod oauth;

@@ -1,12 +1,7 @@
 //! One request from its headers to its answer, in one order. Each step may end the request; what it then answers
 //! still goes through the last steps.
 
-use std::{
-    net::SocketAddr,
-    pin::pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Instant};
 
 use chassis::error::code_name;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
@@ -18,7 +13,9 @@ use crate::{
     answer::{self, Answer, Body},
     exchange::Exchange,
     gateway::{Gateway, Place},
-    headers, metrics, oauth, passthrough, plain,
+    headers,
+    metrics::Answered,
+    oauth, passthrough, plain,
     policy::Admitted,
     problem::Problem,
     rest,
@@ -42,6 +39,10 @@ pub(crate) async fn answer(
     let target = router::find(&api, &gateway.policies, &head);
     let label = target.label();
     let is_prefix = matches!(target, Target::Prefix(_));
+    let usual = match &target {
+        Target::Rest(found) => Some(api.usual_of(found)),
+        _ => None,
+    };
     let trace = Trace::begin(&head.headers, label, gateway.is_traced);
     let exchange = Exchange {
         gateway: &gateway,
@@ -69,19 +70,26 @@ pub(crate) async fn answer(
         }
     }
     let entered = trace.span.as_ref().map(Span::enter);
-    note(&exchange, label, answer.status(), start.elapsed());
+    let answered = Answered {
+        verb: router::known_verb(&head.method),
+        route: label,
+        status: answer.status(),
+        elapsed: start.elapsed(),
+    };
+    answered.count(usual);
+    note(&exchange, answered);
     drop(entered);
     answer
 }
 
 /// What operators see of a request.
-fn note(exchange: &Exchange<'_>, route: &str, status: StatusCode, elapsed: Duration) {
-    let verb = router::known_verb(&exchange.head.method);
-    metrics::answered(verb, route, status, elapsed);
+fn note(exchange: &Exchange<'_>, answered: Answered<'_>) {
     if !tracing::enabled!(target: "http", tracing::Level::INFO) {
         return;
     }
-    let (status, milliseconds) = (status.as_u16(), (elapsed.as_secs_f64() * 1e6).round() / 1e3);
+    let Answered { verb, route, .. } = answered;
+    let status = answered.status.as_u16();
+    let milliseconds = (answered.elapsed.as_secs_f64() * 1e6).round() / 1e3;
     let trace = exchange.trace;
     if trace.span.is_some() {
         tracing::info!(target: "http", method = verb, route, status, milliseconds, "answered");

@@ -1,6 +1,9 @@
 //! Connections of clients: HTTP/1.1 and HTTP/2 on one port, without TLS or with it, each with its limits.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, future::poll_fn, net::SocketAddr, pin::pin, sync::Arc, task::Poll,
+    time::Duration,
+};
 
 use hyper::service::service_fn;
 use hyper_util::{
@@ -15,7 +18,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{gateway::Gateway, pipeline, policy::Limits, tls::Tls};
+use crate::{gateway::Gateway, gathered::Gathered, pipeline, policy::Limits, tls::Tls};
 
 /// Most requests at once on one HTTP/2 connection.
 const MAX_CONCURRENT_STREAMS: u32 = 200;
@@ -63,7 +66,7 @@ pub async fn serve(
                     let tls = tls.clone();
                     connections.spawn(async move {
                         match tls {
-                            None => client.serve(stream).await,
+                            None => client.serve(Gathered::new(stream)).await,
                             Some(tls) => {
                                 if let Some(stream) = tls.accept(stream).await {
                                     client.serve(stream).await;
@@ -137,9 +140,23 @@ impl Client {
             .builder
             .serve_connection_with_upgrades(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
-        let outcome = tokio::select! {
-            outcome = connection.as_mut() => outcome,
-            () = self.drain.cancelled() => {
+        let mut drained = pin!(self.drain.cancelled());
+        let mut is_watched = false;
+        let outcome = poll_fn(|context| {
+            // The wake-up of this task is asked for once; after that a look at the token is enough, at each request.
+            let is_draining = match is_watched {
+                false => drained.as_mut().poll(context).is_ready(),
+                true => self.drain.is_cancelled(),
+            };
+            is_watched = true;
+            match connection.as_mut().poll(context) {
+                Poll::Pending if is_draining => Poll::Ready(None),
+                polled => polled.map(Some),
+            }
+        });
+        let outcome = match outcome.await {
+            Some(outcome) => outcome,
+            None => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

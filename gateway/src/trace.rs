@@ -24,11 +24,10 @@ pub(crate) struct Trace {
 impl Trace {
     /// The ids that the client sent, or new ones. `route` names the span, where there is to be one.
     pub(crate) fn begin(headers: &HeaderMap, route: &str, is_collected: bool) -> Self {
-        let given = headers
-            .get(headers::REQUEST_ID)
-            .filter(|id| is_sane(id.as_bytes()));
+        let [id, incoming] =
+            headers::first_of(headers, &[headers::REQUEST_ID, headers::TRACEPARENT]);
+        let given = id.filter(|id| is_sane(id.as_bytes()));
         let request_id = given.cloned().unwrap_or_else(new_request_id);
-        let incoming = headers.get(headers::TRACEPARENT);
         if !is_collected {
             // Without a span of our own the services' spans hang on the client's, or are the first of a trace.
             let traceparent = incoming.cloned().unwrap_or_else(new_traceparent);

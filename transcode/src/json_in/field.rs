@@ -12,6 +12,7 @@ use crate::{
 
 impl Run<'_> {
     /// Consumes a null that means that the field is not set.
+    #[inline]
     pub(super) fn is_unset(&mut self, field: &Field) -> Result<bool> {
         if self.cursor.peek() != Some(b'n') || self.takes_null(field) {
             return Ok(false);
@@ -30,6 +31,7 @@ impl Run<'_> {
     }
 
     /// A field with its tag. Adds its path to the mask, or those of its parts.
+    #[inline]
     pub(super) fn value_of(
         &mut self,
         field: &Field,
@@ -71,7 +73,7 @@ impl Run<'_> {
         ahead.open_object().is_ok() && !matches!(ahead.peek(), Some(b'}'))
     }
 
-    #[inline]
+    #[inline(always)]
     fn singular(
         &mut self,
         field: &Field,
@@ -107,7 +109,7 @@ impl Run<'_> {
     }
 
     /// A scalar without tag.
-    #[inline]
+    #[inline(always)]
     pub(super) fn scalar(&mut self, kind: Kind) -> Result<Written> {
         match (self.cursor.peek(), kind) {
             (Some(b'"'), Kind::String) => self.string(),

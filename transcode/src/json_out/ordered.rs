@@ -102,7 +102,7 @@ impl Printer {
     }
 
     /// The value of a record whose tag has been read.
-    #[inline]
+    #[inline(always)]
     fn record(
         &mut self,
         schema: &Schema,
