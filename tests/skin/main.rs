@@ -3,10 +3,12 @@
 mod access;
 mod bombs;
 mod change;
+mod collector;
 mod contract;
 mod hostile;
 mod inject;
 mod mutate;
 mod people;
+mod planted;
 mod secrets;
 mod wire;

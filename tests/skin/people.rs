@@ -1,6 +1,9 @@
 //! Everybody who may call: by their tokens.
 
-use std::fs;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use contracts::caravan::identity::v1::{
     IssueTokenRequest, o_auth_service_client::OAuthServiceClient,
@@ -11,8 +14,13 @@ use kit::{
     shop::{Customer, PASSWORD},
 };
 use serde_json::json;
+use tokio::sync::Mutex;
+use tonic::transport::Channel;
 
-use crate::wire;
+use crate::{contract, wire};
+
+/// The client that may have any scope.
+const CLIENT_ID: &str = "erp";
 
 /// A mesh that takes as many requests as it can.
 pub(crate) fn setup(engine: Engine) -> Setup {
@@ -33,10 +41,14 @@ pub(crate) enum Who {
     Admin,
     /// Another service.
     Service,
+    /// A client with the scopes that the contract names, or with all that there are where it names none.
+    Client,
+    /// A client with all other scopes.
+    OtherClient,
 }
 
 impl Who {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Anonymous,
         Self::Owner,
         Self::Other,
@@ -44,10 +56,15 @@ impl Who {
         Self::Operator,
         Self::Admin,
         Self::Service,
+        Self::Client,
+        Self::OtherClient,
     ];
 
     pub(crate) fn is_person(self) -> bool {
-        !matches!(self, Self::Anonymous | Self::Service)
+        !matches!(
+            self,
+            Self::Anonymous | Self::Service | Self::Client | Self::OtherClient
+        )
     }
 
     /// The role that tells them from other people.
@@ -65,7 +82,18 @@ impl Who {
 pub(crate) struct People {
     pub(crate) owner: Customer,
     tokens: Vec<(Who, String)>,
+    clients: Clients,
 }
+
+/// A client that may have any scope, and what it got for some of them.
+struct Clients {
+    identity: OAuthServiceClient<Channel>,
+    secret: String,
+    all: Scopes,
+    tokens: Mutex<BTreeMap<Scopes, String>>,
+}
+
+type Scopes = BTreeSet<String>;
 
 impl People {
     pub(crate) async fn of(world: &World) -> Self {
@@ -81,15 +109,67 @@ impl People {
             let role = who.role().expect("staff");
             tokens.push((who, token(&staff(world, role).await)));
         }
-        Self { owner, tokens }
+        Self {
+            owner,
+            tokens,
+            clients: Clients::of(world).await,
+        }
     }
 
-    /// The token that somebody shows; nobody shows none.
+    /// The token that somebody shows who is no client; nobody shows none.
     pub(crate) fn token(&self, who: Who) -> Option<&str> {
         let mut tokens = self.tokens.iter();
         tokens
             .find(|(held, _)| *held == who)
             .map(|(_, token)| token.as_str())
+    }
+
+    /// The token that somebody shows where the contract names these scopes; nobody shows none. The other client is left out
+    /// where it would be the same as the first.
+    pub(crate) async fn token_for(&self, who: Who, named: &Scopes) -> Option<Option<String>> {
+        let others = || self.clients.all.difference(named).cloned().collect();
+        let scopes = match who {
+            Who::Anonymous => return Some(None),
+            Who::Client if named.is_empty() => others(),
+            Who::Client => named.clone(),
+            Who::OtherClient if named.is_empty() => return None,
+            Who::OtherClient => others(),
+            who => return Some(self.token(who).map(str::to_owned)),
+        };
+        Some(Some(self.clients.token(scopes).await))
+    }
+}
+
+impl Clients {
+    async fn of(world: &World) -> Self {
+        let rules = contract::rpcs()
+            .into_iter()
+            .filter_map(|rpc| rpc.policy.access.clone());
+        let named = rules.flat_map(|rule| rule.scopes);
+        // What an endpoint asks for by itself.
+        let others = ["tokens:introspect", "tokens:revoke"].map(str::to_owned);
+        let all: Scopes = named.chain(others).collect();
+        let wanted = json!({"clientId": CLIENT_ID, "scopes": all});
+        let made = world.admin().await.post("/v1/clients", &wanted).await;
+        let secret = made.expect(201).json()["clientSecret"].clone();
+        Self {
+            identity: OAuthServiceClient::new(wire::channel(world, "identity")),
+            secret: secret.as_str().expect("a secret").to_owned(),
+            all,
+            tokens: Mutex::default(),
+        }
+    }
+
+    async fn token(&self, scopes: Scopes) -> String {
+        let mut tokens = self.tokens.lock().await;
+        if let Some(token) = tokens.get(&scopes) {
+            return token.clone();
+        }
+        let wanted: Vec<_> = scopes.iter().map(String::as_str).collect();
+        let identity = &mut self.identity.clone();
+        let token = client_token(identity, CLIENT_ID, &self.secret, &wanted.join(" ")).await;
+        tokens.insert(scopes, token.clone());
+        token
     }
 }
 
@@ -117,13 +197,22 @@ pub(crate) async fn service_token(world: &World, service: &str) -> String {
         .join("secrets")
         .join(format!("{service}-client"));
     let secret = fs::read_to_string(file).expect("each service has a secret");
+    let identity = &mut OAuthServiceClient::new(wire::channel(world, "identity"));
+    client_token(identity, service, secret.trim(), "").await
+}
+
+async fn client_token(
+    identity: &mut OAuthServiceClient<Channel>,
+    client_id: &str,
+    secret: &str,
+    scope: &str,
+) -> String {
     let request = IssueTokenRequest {
         grant_type: "client_credentials".to_owned(),
-        client_id: service.to_owned(),
-        client_secret: secret.trim().to_owned(),
-        scope: String::new(),
+        client_id: client_id.to_owned(),
+        client_secret: secret.to_owned(),
+        scope: scope.to_owned(),
     };
-    let mut identity = OAuthServiceClient::new(wire::channel(world, "identity"));
     let answer = identity.issue_token(request).await;
     answer.expect("it is its secret").into_inner().access_token
 }

@@ -2,18 +2,10 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    convert::Infallible,
     fs,
-    future::{Ready, ready},
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
+    sync::PoisonError,
 };
 
-use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
-};
-use http_body_util::BodyExt as _;
 use kit::{
     Engine, World,
     mesh::caravan,
@@ -22,158 +14,15 @@ use kit::{
 };
 use reqwest::Method;
 use serde_json::{Value as Json, json};
-use tokio::net::TcpListener;
-use tonic::{
-    body::Body,
-    server::NamedService,
-    transport::{Server, server::TcpIncoming},
-};
 
-use crate::{contract::escape, people::setup};
+use crate::{collector::collector, contract::escape, people::setup, planted::Secrets};
 
-/// Shortest piece of a secret that is looked for.
-const MIN_BYTES: usize = 8;
 /// How the key of a P-256 pair begins (PKCS #8), in hexadecimal.
 const PRIVATE_KEY: &str =
     "308187020100301306072a8648ce3d020106082a8648ce3d030107046d306b0201010420";
 
 /// Where identity keeps what it works with.
 const IDENTITY: [&str; 2] = ["data/identity", "database identity"];
-
-/// Something that nobody else may read.
-#[derive(Clone, Debug)]
-struct Secret {
-    name: &'static str,
-    /// How the names of places begin that work with it, and have it.
-    kept_by: &'static [&'static str],
-}
-
-/// A secret by its place among all, how it is written, and what that looks like.
-type Form = (usize, &'static str, Vec<u8>);
-
-/// What is looked for, by the first bytes of each of its forms.
-#[derive(Default)]
-struct Secrets {
-    all: Vec<Secret>,
-    forms: HashMap<[u8; MIN_BYTES], Vec<Form>>,
-}
-
-impl Secrets {
-    fn plant(&mut self, name: &'static str, text: impl AsRef<[u8]>) {
-        self.plant_for(name, text, &[]);
-    }
-
-    fn plant_for(
-        &mut self,
-        name: &'static str,
-        text: impl AsRef<[u8]>,
-        kept_by: &'static [&'static str],
-    ) {
-        for (form, bytes) in forms(text.as_ref()) {
-            let start = bytes.first_chunk().expect("long enough");
-            let entry = self.forms.entry(*start).or_default();
-            entry.push((self.all.len(), form, bytes));
-        }
-        self.all.push(Secret { name, kept_by });
-    }
-
-    /// What of them stands in these bytes, in words.
-    fn found(&self, place: &str, bytes: &[u8], found: &mut BTreeSet<String>) {
-        for (at, window) in bytes.windows(MIN_BYTES).enumerate() {
-            let Some(candidates) = self.forms.get(window) else {
-                continue;
-            };
-            for (secret, form, bytes_of_form) in candidates {
-                let secret = &self.all[*secret];
-                let is_kept = secret
-                    .kept_by
-                    .iter()
-                    .any(|keeper| place.starts_with(keeper));
-                if !is_kept && bytes[at..].starts_with(bytes_of_form) {
-                    let near = &bytes[at.saturating_sub(80)..(at + 20).min(bytes.len())];
-                    let near = String::from_utf8_lossy(near).into_owned();
-                    found.insert(format!("{place}: {} as {form}: ...{near:?}", secret.name));
-                }
-            }
-        }
-    }
-}
-
-/// The forms in which a secret may be written.
-fn forms(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
-    let text = String::from_utf8_lossy(secret);
-    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut forms = vec![
-        ("it is", secret.to_vec()),
-        ("JSON", json!(text).to_string().trim_matches('"').into()),
-        ("URL", escape(&text).into_bytes()),
-        ("form", escape(&text).replace("%20", "+").into_bytes()),
-        ("hexadecimal", hex.to_uppercase().into_bytes()),
-        ("hexadecimal", hex.into_bytes()),
-    ];
-    // Within something longer a base64 text begins at one of three places of a group.
-    for (before, skipped) in [(0, 0), (1, 2), (2, 3)] {
-        let whole = (before + secret.len()) / 3 * 3 - before;
-        let padded = [&vec![0; before], &secret[..whole]].concat();
-        for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
-            forms.push(("base64", engine.encode(&padded)[skipped..].into()));
-        }
-    }
-    forms.retain(|(_, bytes)| bytes.len() >= MIN_BYTES);
-    forms
-}
-
-/// What an OTLP collector gets, as bytes. `TRACES` or else metrics.
-#[derive(Clone, Default)]
-struct Collector<const TRACES: bool>(Arc<Mutex<Vec<u8>>>);
-
-impl NamedService for Collector<true> {
-    const NAME: &'static str = "opentelemetry.proto.collector.trace.v1.TraceService";
-}
-
-impl NamedService for Collector<false> {
-    const NAME: &'static str = "opentelemetry.proto.collector.metrics.v1.MetricsService";
-}
-
-impl<const TRACES: bool> tower::Service<http::Request<Body>> for Collector<TRACES> {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Ready<Result<http::Response<Body>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let got = self.0.clone();
-        tokio::spawn(async move {
-            if let Ok(body) = request.into_body().collect().await {
-                let mut got = got.lock().unwrap_or_else(PoisonError::into_inner);
-                got.extend(body.to_bytes());
-            }
-        });
-        // An empty message and the end: the collector has taken everything.
-        let mut trailers = http::HeaderMap::new();
-        trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
-        let frame = bytes::Bytes::from_static(&[0; 5]);
-        let body = http_body_util::Full::new(frame).with_trailers(ready(Some(Ok(trailers))));
-        ready(Ok(http::Response::builder()
-            .header("content-type", "application/grpc")
-            .body(Body::new(body))
-            .expect("well-formed")))
-    }
-}
-
-/// Starts a collector; answers its URL and what it gets.
-async fn collector() -> (String, [Arc<Mutex<Vec<u8>>>; 2]) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let url = format!("http://{}", listener.local_addr().expect("bound"));
-    let (traces, metrics) = (Collector::<true>::default(), Collector::<false>::default());
-    let got = [traces.0.clone(), metrics.0.clone()];
-    let server = Server::builder().add_service(traces).add_service(metrics);
-    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
-    (url, got)
-}
 
 /// The story of one customer, with everything that was answered to whom it was no business.
 struct Story<'w> {
@@ -478,24 +327,4 @@ async fn nothing_tells_a_secret_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn nothing_tells_a_secret_on_postgres() {
     nothing_tells_a_secret(Engine::Postgres).await;
-}
-
-#[test]
-fn every_form_of_a_secret_is_found() {
-    let mut secrets = Secrets::default();
-    let secret = "planted Pass/word+é 0123";
-    secrets.plant("it", secret);
-    let hex: String = secret.bytes().map(|byte| format!("{byte:02X}")).collect();
-    for text in [
-        format!("before {secret} after"),
-        json!({ "password": secret }).to_string(),
-        format!("?password={}", escape(secret)),
-        STANDARD_NO_PAD.encode(format!("a{secret}z")),
-        URL_SAFE_NO_PAD.encode(format!("ab{secret}z")),
-        hex,
-    ] {
-        let mut found = BTreeSet::new();
-        secrets.found("here", text.as_bytes(), &mut found);
-        assert!(!found.is_empty(), "{text}");
-    }
 }

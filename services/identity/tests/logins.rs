@@ -4,25 +4,21 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-use alone::{Engine, ServiceBuilder, on_both_engines, reason};
+use alone::{Engine, on_both_engines, reason};
 use contracts::caravan::identity::v1::{
     self as pb, identity_service_client::IdentityServiceClient,
 };
 use futures::future::join_all;
-use identity::domain::throttle::{FIRST_WAIT, MAX_FAILURES, MAX_FAILURES_OF_ADDRESS};
-use tonic::{Code, Request};
-use tonic_types::StatusExt as _;
+use identity::domain::throttle::MAX_FAILURES;
+use tonic::Code;
 
-use world::{ADMIN, ORDERING_SECRET, PASSWORD, World, a_person, me};
+use world::{ADMIN, ORDERING_SECRET, PASSWORD, World, me};
 
 /// People whose passwords are guessed.
 const PEOPLE: u32 = 8;
 
 on_both_engines!(
     a_wrong_password_and_an_unknown_address_look_the_same,
-    guessing_is_slowed_down,
-    whoever_tries_many_accounts_is_slowed_down,
-    nobody_chooses_an_address_where_proxies_are_not_trusted,
     many_logins_at_once_are_fine,
     a_service_gets_its_token_by_its_secret,
     replicas_and_restarts_keep_the_key,
@@ -66,97 +62,6 @@ async fn a_wrong_password_and_an_unknown_address_look_the_same(engine: Engine) {
         }
     }
     panic!("known and unknown differ: {fastest:?}");
-}
-
-async fn guessing_is_slowed_down(engine: Engine) {
-    let Some(world) = World::start(engine).await else {
-        return;
-    };
-    world.register("ada@example.org").await;
-    let guesses =
-        join_all((0..MAX_FAILURES + 6).map(|_| world.log_in("ada@example.org", "a guess"))).await;
-    let answered = guesses.iter().filter(|guess| {
-        guess
-            .as_ref()
-            .is_err_and(|it| it.code() == Code::Unauthenticated)
-    });
-    assert_eq!(
-        answered.count(),
-        MAX_FAILURES as usize,
-        "also where they come at the same moment"
-    );
-    let slowed = world
-        .log_in("Ada@example.org", PASSWORD)
-        .await
-        .expect_err("too many");
-    assert_eq!(
-        (slowed.code(), reason(&slowed).as_str()),
-        (Code::ResourceExhausted, "TOO_MANY_FAILED_LOGINS")
-    );
-    let wait = slowed
-        .get_details_retry_info()
-        .and_then(|info| info.retry_delay);
-    assert!(
-        wait.is_some_and(|wait| !wait.is_zero() && wait <= FIRST_WAIT),
-        "{wait:?}"
-    );
-    world
-        .log_in(ADMIN, PASSWORD)
-        .await
-        .expect("others are not held up");
-}
-
-/// Asks from this address, as a gateway would forward it, for an account that there is: cheaper than a wrong password, and
-/// counted alike.
-async fn ask_for_a_taken_address(world: &World, from: &str) -> Code {
-    let mut request = Request::new(a_person("ada@example.org"));
-    let from = from.parse().expect("ASCII");
-    request.metadata_mut().insert("x-forwarded-for", from);
-    let refusal = world.anybody().register_account(request).await;
-    refusal.expect_err("taken").code()
-}
-
-async fn whoever_tries_many_accounts_is_slowed_down(engine: Engine) {
-    let Some(world) = World::start(engine).await else {
-        return;
-    };
-    world.register("ada@example.org").await;
-    for _ in 0..MAX_FAILURES_OF_ADDRESS {
-        let code = ask_for_a_taken_address(&world, "203.0.113.7").await;
-        assert_eq!(code, Code::AlreadyExists);
-    }
-    let (theirs, others) = ("203.0.113.7", "203.0.113.8");
-    let code = ask_for_a_taken_address(&world, theirs).await;
-    assert_eq!(code, Code::ResourceExhausted);
-    let code = ask_for_a_taken_address(&world, others).await;
-    assert_eq!(code, Code::AlreadyExists, "others are not held up");
-
-    // Logins from there wait too, the right ones as well.
-    let mut request = Request::new(pb::CreateSessionRequest {
-        email: ADMIN.into(),
-        password: PASSWORD.into(),
-        client: String::new(),
-    });
-    let from = theirs.parse().expect("ASCII");
-    request.metadata_mut().insert("x-forwarded-for", from);
-    let refusal = world.anybody().create_session(request).await;
-    let refusal = refusal.expect_err("too many");
-    assert_eq!(reason(&refusal), "TOO_MANY_FAILED_LOGINS");
-    let wait = refusal.get_details_retry_info();
-    assert!(wait.and_then(|info| info.retry_delay) <= Some(FIRST_WAIT));
-}
-
-async fn nobody_chooses_an_address_where_proxies_are_not_trusted(engine: Engine) {
-    let untrusted = |service: ServiceBuilder| service.with("TRUSTED_PROXIES", "-");
-    let Some(world) = World::start_with(engine, untrusted).await else {
-        return;
-    };
-    world.register("ada@example.org").await;
-    // All come from loopback, where nobody is slowed down, whatever they say.
-    for _ in 0..=MAX_FAILURES_OF_ADDRESS {
-        let code = ask_for_a_taken_address(&world, "203.0.113.7").await;
-        assert_eq!(code, Code::AlreadyExists);
-    }
 }
 
 async fn many_logins_at_once_are_fine(engine: Engine) {

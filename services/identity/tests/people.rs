@@ -102,6 +102,7 @@ async fn a_forgotten_password_is_set_anew_by_mail(engine: Engine) {
         .reset_password(reset(&mail.token, NEW_PASSWORD))
         .await
         .expect("good");
+    world.is_told(ADA, MailKind::PasswordChanged).await;
     let again = world
         .anybody()
         .reset_password(reset(&mail.token, "a third one 3"))
@@ -299,7 +300,9 @@ async fn admins_say_who_is_what(engine: Engine) {
     let refusal = admin.set_account_roles(set(&own, &["customer"])).await;
     assert_eq!(reason(&refusal.expect_err("her own")), "OWN_ADMIN_ROLE");
 
-    // The next access token says it; the roles of the one before last until it ends.
+    world.is_told(ADA, MailKind::RolesChanged).await;
+
+    // The next access token says it.
     let next = world.refresh(&session.refresh_token).await.expect("good");
     let mut ada = world.with_token(&next.access_token);
     let request = pb::GetAccountRequest { account_id: own };

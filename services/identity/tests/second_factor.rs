@@ -5,7 +5,7 @@ mod world;
 use alone::{Client, Engine, ServiceBuilder, on_both_engines, reason};
 use chassis::clock;
 use contracts::caravan::identity::v1::{
-    self as pb, audit_service_client::AuditServiceClient,
+    self as pb, MailKind, audit_service_client::AuditServiceClient,
     second_factor_service_client::SecondFactorServiceClient, verify_second_factor_request::Proof,
 };
 use data_encoding::BASE32_NOPAD;
@@ -180,6 +180,7 @@ async fn a_code_is_asked_for_once_it_is_confirmed_and_is_good_once(engine: Engin
     let confirming = totp::code(&secret, present());
     let answer = confirm(&mut client, &confirming).await.expect("right");
     assert_eq!(answer.recovery_codes.len(), 10);
+    world.is_told(ADA, MailKind::SecondFactorEnabled).await;
     let now = state(&mut client).await;
     assert!(now.enabled && now.enable_time.is_some() && now.recovery_codes_left == 10);
     let refusal = confirm(&mut client, &confirming).await;
@@ -257,6 +258,7 @@ async fn recovery_codes_are_good_once_and_made_anew(engine: Engine) {
     let answer = ada.factors.regenerate_recovery_codes(request(code)).await;
     let new = answer.expect("right").into_inner().recovery_codes;
     assert_eq!(state(&mut ada.factors).await.recovery_codes_left, 10);
+    world.is_told(ADA, MailKind::RecoveryCodesChanged).await;
     let refusal = verify(&world, &token, Proof::RecoveryCode(second.clone())).await;
     assert_eq!(reason(&refusal.expect_err("replaced")), "CODE_INVALID");
     let session = verify(&world, &token, Proof::RecoveryCode(new[0].clone())).await;
@@ -279,6 +281,7 @@ async fn recovery_codes_are_good_once_and_made_anew(engine: Engine) {
         .factors
         .disable_second_factor(request(PASSWORD, &new[1]));
     done.await.expect("right");
+    world.is_told(ADA, MailKind::SecondFactorDisabled).await;
     let session_without = world.log_in(ADA, PASSWORD).await.expect("right");
     assert_eq!(session_without.second_factor_challenge, None);
     let told = remembered(&world, &session.account_id).await;
@@ -386,6 +389,7 @@ async fn who_loses_everything_is_helped_by_an_admin(engine: Engine) {
     assert_eq!(session.second_factor_challenge, None);
     assert_eq!(state(&mut ada.factors).await, pb::SecondFactor::default());
     let told = remembered(&world, &account).await;
+    world.is_told(ADA, MailKind::SecondFactorReset).await;
     let resets = told.iter().filter(|told| *told == "SECOND_FACTOR_RESET");
     assert_eq!(resets.count(), 1, "the second changed nothing: {told:?}");
 }
@@ -420,6 +424,6 @@ async fn a_password_set_by_mail_does_not_get_around_it(engine: Engine) {
         password: NEW_PASSWORD.into(),
     };
     client.close_my_account(request).await.expect("right");
-    let mut client = factors(&world, &session);
-    assert_eq!(state(&mut client).await, pb::SecondFactor::default());
+    let closed = world.log_in(ADA, NEW_PASSWORD).await;
+    assert_eq!(reason(&closed.expect_err("closed")), "INVALID_CREDENTIALS");
 }

@@ -178,7 +178,6 @@ async fn a_person_sees_and_ends_her_own_sessions_only(engine: Engine) {
     let ended = ada.end_all_sessions(pb::EndAllSessionsRequest {}).await;
     assert_eq!(ended.expect("hers").into_inner().ended, 1);
     refused(world.refresh(&first.refresh_token).await);
-    assert_eq!(sessions(&mut ada).await, []);
     assert_eq!(sessions(&mut bob).await.len(), 1);
 }
 

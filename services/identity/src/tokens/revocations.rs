@@ -180,7 +180,7 @@ mod tests {
         assert_eq!((told, seen), (vec![message(&again), message(&later)], 5));
         // What is over goes; whoever has seen it misses nothing.
         assert!(!log.take(Vec::new(), moment(2).ends));
-        assert_eq!(log.known.len(), 2);
+        assert_eq!((log.gone, log.known.len()), (3, 1));
         let (told, seen) = log.behind(4);
         assert_eq!((told, seen), (vec![message(&later)], 5));
         assert_eq!(log.behind(0).0.len(), log.entries.len());

@@ -29,6 +29,7 @@ fn tokens(newest_first: &[Vec<u8>]) -> Tokens {
                 key_ahead: MIN_AHEAD,
             },
             keys: ArcSwap::from_pointee(Ring::read(&stored).expect("good keys")),
+            revocations: Revocations::default(),
         }),
     }
 }

@@ -2,9 +2,11 @@
 
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+pub(crate) mod office;
+
 use std::{io::Write as _, sync::Arc};
 
-use alone::{Client, Engine, Service, ServiceBuilder};
+use alone::{Client, Engine, Service, ServiceBuilder, reason};
 use contracts::caravan::identity::v1::{
     self as pb, identity_service_client::IdentityServiceClient,
     o_auth_service_client::OAuthServiceClient,
@@ -101,6 +103,20 @@ impl World {
         let answer = self.admin().await.list_pending_mails(request).await;
         let mails = answer.expect("an admin may").into_inner().mails;
         mails.into_iter().rfind(|mail| mail.email == email)
+    }
+
+    /// The newest mail to this address tells of this, and brings nothing that anybody could use.
+    pub(crate) async fn is_told(&self, email: &str, kind: pb::MailKind) {
+        let mail = self.mail(email).await.expect("sent");
+        assert_eq!((mail.kind(), mail.token.as_str()), (kind, ""));
+        let seconds =
+            [mail.create_time, mail.expire_time].map(|time| time.map_or(0, |it| it.seconds));
+        assert!(0 < seconds[0] && seconds[0] < seconds[1], "{mail:?}");
+        let request = pb::VerifyEmailRequest {
+            token: mail.mail_id,
+        };
+        let refusal = self.anybody().verify_email(request).await;
+        assert_eq!(reason(&refusal.expect_err("no token")), "TOKEN_INVALID");
     }
 
     pub(crate) async fn service_token(&self, name: &str, secret: &str) -> Result<String, Status> {
