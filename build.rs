@@ -20,13 +20,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     for file in proto_files(Path::new(ROOT))? {
         compiler.open_file(&file)?;
     }
-    // Encoded by the compiler itself: prost's own type would drop the options.
-    fs::write(
-        out.join("contracts.binpb"),
-        compiler.encode_file_descriptor_set(),
-    )?;
-
     let set = compiler.file_descriptor_set();
+    // Encoded by the compiler itself: prost's own type would drop the options.
+    let documented = compiler.encode_file_descriptor_set();
+    fs::write(out.join("documented.binpb"), documented)?;
+    compiler.include_source_info(false);
+    let bare = compiler.encode_file_descriptor_set();
+    fs::write(out.join("contracts.binpb"), bare)?;
+
     let mut config = tonic_prost_build::Config::new();
     config.include_file("contracts.rs");
     for file in set

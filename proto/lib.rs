@@ -8,12 +8,13 @@ use prost_reflect::DescriptorPool;
 
 pub mod policy;
 
-/// The encoded `google.protobuf.FileDescriptorSet` of every contract file and all that they import.
-pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/contracts.binpb"));
+/// The encoded `google.protobuf.FileDescriptorSet` of every contract file and all that they import, with their comments.
+pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/documented.binpb"));
 
-/// The descriptors of every contract file, options included.
+/// The descriptors of every contract file, options included. Without comments, which would take more memory than all the rest.
 pub static DESCRIPTOR_POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    DescriptorPool::decode(DESCRIPTOR_SET).expect("the build made this descriptor set")
+    let set = include_bytes!(concat!(env!("OUT_DIR"), "/contracts.binpb"));
+    DescriptorPool::decode(&set[..]).expect("the build made this descriptor set")
 });
 
 #[allow(missing_docs, unreachable_pub, clippy::all, rustdoc::all)]

@@ -172,7 +172,7 @@ impl Service {
         let health_service =
             tonic_health::server::HealthService::from_health_reporter(health.clone());
         let health_server = tonic_health::pb::health_server::HealthServer::new(health_service);
-        let routes = server::add_reflection(self.routes.add_service(health_server), &self.names)?;
+        let routes = server::add_reflection(self.routes.add_service(health_server), &self.names);
         Ok(Bound {
             kit: self.kit,
             grpc,
