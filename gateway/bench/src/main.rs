@@ -34,7 +34,7 @@ struct Arguments {
     #[arg(long, default_value = "")]
     proxy: String,
     /// The gateway's program.
-    #[arg(long, default_value = "target/release/gateway")]
+    #[arg(long, default_value = "target/dist/gateway")]
     gateway: PathBuf,
     /// Envoy's program; without it nothing is compared with Envoy.
     #[arg(long)]
