@@ -4,7 +4,14 @@
 //! one for the end of each result, to PostgreSQL a round trip after each transaction that only asks whether the connection is
 //! well. Here a unit of work costs what it says.
 
-use std::sync::Arc;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    thread,
+    time::{Duration, Instant},
+};
 
 use futures::{Stream, TryStreamExt as _};
 use sea_orm::{
@@ -15,6 +22,10 @@ use sea_orm::{
 };
 use sea_query_sqlx::SqlxValues;
 use tokio::sync::Mutex;
+
+/// How long a thread waits for SQLite's before it turns to other tasks. Most statements take less than it takes to put a
+/// thread to sleep and to wake it.
+const EAGER_WAIT: Duration = Duration::from_micros(50);
 
 /// A connection that a unit of work writes through.
 pub(super) struct Link {
@@ -68,14 +79,6 @@ impl Link {
         self.backend
     }
 
-    /// The connection, for the next transaction.
-    pub(super) fn into_postgres(self) -> Option<PgConnection> {
-        match self.open.into_inner() {
-            Open::Postgres(connection) => Some(connection),
-            Open::Sqlite { .. } => None,
-        }
-    }
-
     /// Lets `before` run with the next statement. On SQLite.
     pub(super) async fn before_next(&self, first: Before) {
         if let Open::Sqlite { before, .. } = &mut *self.open.lock().await {
@@ -105,8 +108,16 @@ impl Link {
         Ok(answer.rows)
     }
 
-    /// Runs statements without parameters, which are not kept prepared.
+    /// Runs statements without parameters, which are not kept prepared and do not wait for the disk.
     pub(super) async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        match self.backend {
+            DbBackend::Sqlite => eagerly(self.execute_patiently(sql)).await,
+            _ => self.execute_patiently(sql).await,
+        }
+    }
+
+    /// The same for what waits for the disk.
+    pub(super) async fn execute_patiently(&self, sql: &str) -> Result<ExecResult, DbErr> {
         let result = match &mut *self.open.lock().await {
             Open::Sqlite { connection, before } => {
                 let before = before.take().map_or("", |before| before.sql);
@@ -133,7 +144,7 @@ impl Link {
                 };
                 let statements = (!several).then_some(statements);
                 let query = query_with(AssertSqlSafe(sql), values);
-                collect(connection.fetch_many(query), statements).await
+                eagerly(collect(connection.fetch_many(query), statements)).await
             }
             Open::Postgres(connection) => {
                 let query = query_with(AssertSqlSafe(sql), values);
@@ -172,6 +183,20 @@ where
         }
     }
     Ok(Answer { rows, done })
+}
+
+/// Asks `future` again and again for a while, and lets other threads go first in between.
+async fn eagerly<F: Future>(future: F) -> F::Output {
+    let (mut future, began) = (pin!(future), Instant::now());
+    poll_fn(|context| {
+        loop {
+            match future.as_mut().poll(context) {
+                Poll::Pending if began.elapsed() < EAGER_WAIT => thread::yield_now(),
+                polled => return polled,
+            }
+        }
+    })
+    .await
 }
 
 /// Whether a text may hold more than one statement.

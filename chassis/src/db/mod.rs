@@ -15,6 +15,7 @@ mod metrics;
 mod migrations;
 mod once;
 mod open;
+pub(crate) mod parting;
 mod pool;
 mod postgres;
 mod read;

@@ -33,7 +33,7 @@ pub(super) struct Pool {
 }
 
 struct Idle {
-    connection: PgConnection,
+    link: Link,
     since: Instant,
     state: State,
 }
@@ -113,7 +113,7 @@ impl Pool {
     fn leased(self: &Arc<Self>, idle: Idle, place: OwnedSemaphorePermit) -> Lease {
         Lease {
             pool: self.clone(),
-            link: Some(Arc::new(Link::postgres(idle.connection))),
+            link: Some(Arc::new(idle.link)),
             place: Some(place),
             waited: Some((idle.state, idle.since.elapsed())),
         }
@@ -130,12 +130,12 @@ impl Pool {
 
     fn keep(&self, link: Arc<Link>, state: State) {
         // A unit of work that kept its handle, which is of no use any more, keeps the connection: it is closed with it.
-        let Some(connection) = Arc::into_inner(link).and_then(Link::into_postgres) else {
+        let Some(link) = Arc::into_inner(link) else {
             return;
         };
         let mut idle = self.idle();
         idle.push_back(Idle {
-            connection,
+            link,
             since: Instant::now(),
             state,
         });

@@ -11,7 +11,7 @@ use tokio::{sync::Notify, task::JoinHandle};
 use super::{
     Error,
     batch::{Batches, Claim},
-    error, metrics,
+    error, metrics, parting,
     pool::{Lease, Pool, State},
     tx::{Notes, Tx},
 };
@@ -104,7 +104,7 @@ impl Writers {
                     }
                     Error::Conflict.into()
                 }
-                Ok(value) => match self.commit(begun).await {
+                Ok(value) => match self.commit(begun, &notes.take_parting()).await {
                     Ok(()) => {
                         metrics::commit();
                         metrics::unit();
@@ -136,7 +136,11 @@ impl Writers {
             let (state, waited) = lease.waited.unwrap_or((State::Plain, Duration::MAX));
             let ahead = state == State::Begun;
             if !ahead {
-                match lease.link().execute_unprepared("BEGIN").await {
+                let begin = match lease.waited {
+                    Some(_) => "BEGIN",
+                    None => parting::BEGIN_FIRST,
+                };
+                match lease.link().execute_unprepared(begin).await {
                     Ok(_) => {}
                     Err(error) => {
                         let was_idle = lease.waited.is_some();
@@ -156,18 +160,18 @@ impl Writers {
         }
     }
 
-    /// The connection serves the next unit, unless it failed.
-    async fn commit(&self, begun: Begun) -> Result<(), DbErr> {
+    /// Writes what the unit has left to its commit, and commits. The connection serves the next unit, unless it failed.
+    async fn commit(&self, begun: Begun, events: &[String]) -> Result<(), DbErr> {
         if begun.next_expected && self.pool.begun() < MAX_BEGUN {
-            end(begun.lease, "COMMIT AND CHAIN", State::Begun).await?;
+            end(begun.lease, events, "COMMIT AND CHAIN", State::Begun).await?;
             self.begun.notify_one();
             return Ok(());
         }
-        end(begun.lease, "COMMIT", State::Plain).await
+        end(begun.lease, events, "COMMIT", State::Plain).await
     }
 
     async fn undo(&self, begun: Begun) -> Result<(), DbErr> {
-        end(begun.lease, "ROLLBACK", State::Plain).await
+        end(begun.lease, &[], "ROLLBACK", State::Plain).await
     }
 }
 
@@ -177,8 +181,9 @@ impl Drop for Writers {
     }
 }
 
-async fn end(lease: Lease, how: &str, state: State) -> Result<(), DbErr> {
-    match lease.link().execute_unprepared(how).await {
+async fn end(lease: Lease, events: &[String], how: &str, state: State) -> Result<(), DbErr> {
+    let sql = parting::then(events, how);
+    match lease.link().execute_unprepared(&sql).await {
         Ok(_) => {
             lease.give_back(state);
             Ok(())
@@ -198,7 +203,7 @@ async fn end_unused(pool: Arc<Pool>, begun: Arc<Notify>) {
             tokio::time::sleep(BEGUN_FOR).await;
             while let Some(lease) = pool.lease_begun(BEGUN_FOR) {
                 // Where it fails the connection is closed.
-                let _ = end(lease, "ROLLBACK", State::Plain).await;
+                let _ = end(lease, &[], "ROLLBACK", State::Plain).await;
             }
         }
     }

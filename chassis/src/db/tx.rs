@@ -1,7 +1,7 @@
 //! The handle that a unit of work writes through.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
@@ -10,8 +10,10 @@ use sea_orm::{
 };
 
 use super::{
+    Error,
     error::{is_connection_broken, is_lost_race},
     link::Link,
+    parting,
 };
 
 /// A unit of work that is under way. Store functions take `&Tx`.
@@ -35,6 +37,8 @@ pub(super) struct Notes {
     ended: AtomicBool,
     /// The transaction holds the claim of the unit's event already.
     claimed: bool,
+    /// To be written with the commit, as JSON. On PostgreSQL.
+    parting: Mutex<Vec<String>>,
 }
 
 impl Notes {
@@ -59,6 +63,12 @@ impl Notes {
     /// Whether the unit holds the audit record of its call.
     pub(super) fn audited(&self) -> bool {
         self.audited.load(Relaxed)
+    }
+
+    /// Takes the events that are to be written with the commit.
+    pub(super) fn take_parting(&self) -> Vec<String> {
+        let mut parting = self.parting.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut parting)
     }
 
     /// A handle that the unit kept is of no use from now on.
@@ -97,6 +107,32 @@ impl Tx {
     /// Wakes the relay after the commit.
     pub(crate) fn note_event(&self) {
         self.notes.wrote_events.store(true, Relaxed);
+    }
+
+    /// Whether an event with a payload of so many bytes is left to the commit: a small one, on PostgreSQL.
+    pub(crate) fn parts_with(&self, payload_bytes: usize) -> bool {
+        payload_bytes <= parting::MAX_PAYLOAD_BYTES
+            && self.get_database_backend() == DbBackend::Postgres
+    }
+
+    /// Leaves an event to the commit.
+    pub(crate) fn part_with(&self, event: parting::Event<'_>) -> Result<(), Error> {
+        let json = serde_json::to_string(&event);
+        let json = json.map_err(|error| Error::Corrupt(error.to_string()))?;
+        let parting = self.notes.parting.lock();
+        parting.unwrap_or_else(PoisonError::into_inner).push(json);
+        self.notes.changed.store(true, Relaxed);
+        Ok(())
+    }
+
+    /// Writes the events that were left to the commit, so that others can stand behind them.
+    pub(crate) async fn write_parting(&self) -> Result<(), DbErr> {
+        let events = self.notes.take_parting();
+        if !events.is_empty() {
+            let sql = parting::then(&events, "");
+            self.execute_unprepared(&sql).await?;
+        }
+        Ok(())
     }
 
     /// Lets the unit of work run once more where its engine does so after a lost race.

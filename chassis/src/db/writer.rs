@@ -328,7 +328,7 @@ impl Turn {
     }
 
     async fn end_batch(&mut self, link: &Link) {
-        let result = link.execute_unprepared("COMMIT").await;
+        let result = link.execute_patiently("COMMIT").await;
         metrics::commit();
         match result {
             Ok(_) => {
