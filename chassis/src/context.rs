@@ -19,7 +19,7 @@ pub struct Context {
     /// When the caller stops waiting; `None` where nobody waits.
     pub deadline: Option<Instant>,
     /// The access token of the person who asked, for calls in the person's name.
-    pub user_token: Option<SecretString>,
+    pub user_token: Option<Arc<SecretString>>,
     /// Where the request comes from, as far as proxies are trusted to say so; `None` where it is no request.
     pub client: Option<IpAddr>,
     /// What the audit is to remember of it, once it changes something.

@@ -1,5 +1,7 @@
 //! Lets a call through by the contract's `access` option, and says who calls.
 
+use std::sync::Arc;
+
 use axum::{extract::Request, middleware::Next, response::Response};
 use contracts::caravan::options::v1::Access as Rule;
 use http::{HeaderMap, header::AUTHORIZATION};
@@ -58,7 +60,7 @@ pub(crate) async fn layer(access: Access, mut request: Request, next: Next) -> R
         }
     };
     let user_token = match (&caller, bearer(request.headers())) {
-        (Caller::User { .. }, Ok(Some(token))) => Some(SecretString::from(token)),
+        (Caller::User { .. }, Ok(Some(token))) => Some(Arc::new(SecretString::from(token))),
         _ => None,
     };
     request.extensions_mut().insert(caller);

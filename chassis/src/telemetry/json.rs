@@ -7,6 +7,7 @@ use std::{
 };
 
 use opentelemetry::trace::{TraceContextExt as _, TraceId};
+use serde::Serialize;
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 use tracing::{
@@ -40,7 +41,7 @@ const TIMESTAMP: &[BorrowedFormatItem<'_>] =
 
 /// Writes each event as a line with the ids of the request and the trace that it belongs to.
 pub(super) struct JsonLines<W> {
-    service: Value,
+    service: String,
     writer: W,
     /// The subscriber that this layer is part of; it knows the traces.
     dispatch: OnceLock<WeakDispatch>,
@@ -49,7 +50,7 @@ pub(super) struct JsonLines<W> {
 impl<W> JsonLines<W> {
     pub(super) fn new(service: &str, writer: W) -> Self {
         Self {
-            service: service.into(),
+            service: service.to_owned(),
             writer,
             dispatch: OnceLock::new(),
         }
@@ -134,48 +135,39 @@ where
             .format(TIMESTAMP)
             .unwrap_or_default();
 
-        let mut text = String::with_capacity(256);
-        push(&mut text, "timestamp", &now.into());
-        push(&mut text, "level", &metadata.level().as_str().into());
-        push(&mut text, "service", &self.service);
-        push(
-            &mut text,
-            "target",
-            &target
-                .unwrap_or_else(|| metadata.target().to_owned())
-                .into(),
-        );
-        push(&mut text, "message", &line.message.into());
+        let mut text = Vec::with_capacity(512);
+        push(&mut text, "timestamp", &*now);
+        push(&mut text, "level", metadata.level().as_str());
+        push(&mut text, "service", &*self.service);
+        let target = target.as_deref().unwrap_or_else(|| metadata.target());
+        push(&mut text, "target", target);
+        push(&mut text, "message", &*line.message);
         if let Some(id) = trace_id {
-            push(&mut text, "trace_id", &(*id).into());
+            push(&mut text, "trace_id", &*id);
         }
         if let Some(id) = request_id {
-            push(&mut text, "request_id", &(*id).into());
+            push(&mut text, "request_id", &*id);
         }
-        for (name, value) in line.fields {
-            let name = if OWN_KEYS.contains(&name) {
-                format!("field_{name}")
+        for (name, value) in &line.fields {
+            if OWN_KEYS.contains(name) {
+                push(&mut text, &format!("field_{name}"), value);
             } else {
-                name.to_owned()
-            };
-            push(&mut text, &name, &value);
+                push(&mut text, name, value);
+            }
         }
-        text.push_str("}\n");
+        text.extend_from_slice(b"}\n");
         // A closed stdout must not stop the service.
-        let _ = self
-            .writer
-            .make_writer_for(metadata)
-            .write_all(text.as_bytes());
+        let _ = self.writer.make_writer_for(metadata).write_all(&text);
     }
 }
 
 /// Adds a member, after `{` or `,`.
-fn push(text: &mut String, name: &str, value: &Value) {
-    use fmt::Write as _;
-
-    text.push(if text.is_empty() { '{' } else { ',' });
-    // Writing to a String cannot fail.
-    let _ = write!(text, "{}:{value}", Value::from(name));
+fn push(text: &mut Vec<u8>, name: &str, value: &(impl Serialize + ?Sized)) {
+    text.push(if text.is_empty() { b'{' } else { b',' });
+    // Neither texts nor values fail to be written to memory.
+    let _ = serde_json::to_writer(&mut *text, name);
+    text.push(b':');
+    let _ = serde_json::to_writer(text, value);
 }
 
 /// An event's fields.
