@@ -215,6 +215,10 @@ async fn operators_see_what_policies_do() {
         r#"gateway_cache_requests_total{outcome="miss"} 1"#,
         r#"gateway_cache_requests_total{outcome="bypass"} 1"#,
         r#"gateway_rate_limited_total{class="route"} 2"#,
+        r#"http_server_requests_total{method="GET",route="/v1/notes/{id}",status="200"} 4"#,
+        r#"http_server_requests_total{method="POST",route="/v1/notes",status="200"} 1"#,
+        r#"http_server_requests_total{method="POST",route="/v1/notes",status="429"} 2"#,
+        r#"http_server_request_duration_seconds_count{method="POST",route="/v1/notes"} 3"#,
     ] {
         assert!(metrics.contains(expected), "{expected} is not in {metrics}");
     }
