@@ -9,9 +9,8 @@ use crate::{
     exchange::Exchange,
     gateway::Place,
     headers::Times,
-    metrics::OpenStream,
     problem::Problem,
-    upstream::{NoAnswer, Use},
+    upstream::{Kept, NoAnswer, Use},
 };
 
 /// The answer of the system behind a prefix, as it comes.
@@ -41,13 +40,16 @@ pub(crate) async fn answer(
     Ok(passed(&exchange, response, place))
 }
 
+/// An answer that has begun, and its connection, where that may be used again.
+pub(super) type Arrived = (Response<Incoming>, Option<Kept>);
+
 /// Sends a request and waits for the beginning of its answer.
 pub(super) async fn send(
     exchange: &Exchange<'_>,
     prefix: &Prefix,
     body: Incoming,
     of: Use,
-) -> Result<Response<Incoming>, Problem> {
+) -> Result<Arrived, Problem> {
     let limits = exchange.gateway.policies.limits();
     let times = Times::of(&exchange.head.headers, Some(prefix.deadline));
     let deadline = times.map_err(Problem::malformed_header)?.deadline;
@@ -70,18 +72,10 @@ pub(super) async fn send(
 }
 
 /// An answer on its way to the client.
-pub(super) fn passed(
-    exchange: &Exchange<'_>,
-    response: Response<Incoming>,
-    place: Place,
-) -> Answer {
+pub(super) fn passed(exchange: &Exchange<'_>, (response, kept): Arrived, place: Place) -> Answer {
     let (head, body) = response.into_parts();
     let is_cors = exchange.gateway.policies.has_cors();
-    let mut answer = Response::new(Body::flow(Passed {
-        body,
-        _place: place,
-        _open: OpenStream::new(),
-    }));
+    let mut answer = Response::new(Body::flow(Passed::new(body, kept, place)));
     *answer.status_mut() = head.status;
     *answer.headers_mut() = headers::answer(&head.headers, is_cors);
     answer

@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -19,6 +19,7 @@ use crate::{
     gateway::Place,
     metrics::OpenStream,
     problem::Problem,
+    upstream::Kept,
 };
 
 /// The body of a request as the upstream takes it.
@@ -183,9 +184,33 @@ impl Body for Sent {
 
 /// The body of an answer as the client takes it.
 pub(super) struct Passed {
-    pub(super) body: Incoming,
-    pub(super) _place: Place,
-    pub(super) _open: OpenStream,
+    body: Incoming,
+    /// The connection that it comes over.
+    kept: Option<Kept>,
+    _place: Place,
+    _open: OpenStream,
+}
+
+impl Passed {
+    pub(super) fn new(body: Incoming, kept: Option<Kept>, place: Place) -> Self {
+        let mut passed = Self {
+            body,
+            kept,
+            _place: place,
+            _open: OpenStream::new(),
+        };
+        passed.free();
+        passed
+    }
+
+    /// Gives the connection back at the end.
+    fn free(&mut self) {
+        if self.body.is_end_stream()
+            && let Some(kept) = self.kept.take()
+        {
+            kept.free();
+        }
+    }
 }
 
 impl Body for Passed {
@@ -196,8 +221,17 @@ impl Body for Passed {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        frame.map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        match &frame {
+            Some(Ok(_)) => self.free(),
+            Some(Err(_)) => self.kept = None,
+            None => {
+                if let Some(kept) = self.kept.take() {
+                    kept.free();
+                }
+            }
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -71,9 +71,9 @@ pub(super) async fn answer(
             detail,
         ));
     };
-    let mut response = send(&exchange, prefix, body, Use::Upgrade).await?;
+    let (mut response, kept) = send(&exchange, prefix, body, Use::Upgrade).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(passed(&exchange, response, place));
+        return Ok(passed(&exchange, (response, kept), place));
     }
     let far = hyper::upgrade::on(&mut response);
     let (open, drain) = (OpenStream::new(), gateway.drain.clone());

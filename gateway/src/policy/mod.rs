@@ -35,7 +35,9 @@ pub use rate::Rate;
 use rate::{Left, Limiter};
 pub use rules::Rules;
 pub(crate) use rules::Subject;
-pub use settings::{Rates, RouteSettings, Settings, SettingsError, Switches};
+pub use settings::{
+    PrefixSettings, Rates, RouteSettings, Settings, SettingsError, SplitSettings, Switches,
+};
 
 use sha2::{Digest as _, Sha256};
 

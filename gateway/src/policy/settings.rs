@@ -9,7 +9,8 @@ mod value;
 
 use std::{fmt::Display, path::Path, time::Duration};
 
-pub(super) use beside::{PrefixSettings, ShareSettings, SplitSettings};
+pub(super) use beside::ShareSettings;
+pub use beside::{PrefixSettings, SplitSettings};
 use contracts::caravan::options::v1::{Access, RateClass};
 use document::{Document, Policy};
 use reader::Reader;
@@ -83,9 +84,9 @@ pub struct Settings {
     /// What holds for single routes.
     pub routes: Vec<RouteSettings>,
     /// What several upstreams share.
-    pub(super) splits: Vec<SplitSettings>,
+    pub splits: Vec<SplitSettings>,
     /// What old systems serve.
-    pub(super) prefixes: Vec<PrefixSettings>,
+    pub prefixes: Vec<PrefixSettings>,
 }
 
 /// What each rate class amounts to, for one caller and one rpc.

@@ -37,7 +37,7 @@ use http::{HeaderMap, uri::PathAndQuery};
 pub use messages::Messages;
 pub(crate) use origin::{Origin, is_secure};
 use resolve::Resolver;
-pub(crate) use site::{NoAnswer, Site, Use};
+pub(crate) use site::{Kept, NoAnswer, Site, Use};
 pub(crate) use split::{Chosen, Share, Split, Way};
 use tonic::Code;
 

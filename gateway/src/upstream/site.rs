@@ -121,7 +121,7 @@ impl Site {
         head: impl Fn(&Origin) -> Request<()>,
         mut body: Sent,
         of: Use,
-    ) -> Result<Response<Incoming>, NoAnswer> {
+    ) -> Result<(Response<Incoming>, Option<Kept>), NoAnswer> {
         let mut tried = Vec::new();
         let mut may_be_kept = of != Use::Upgrade;
         while let Some(endpoint) = self.pick(&tried) {
@@ -134,6 +134,8 @@ impl Site {
                     continue;
                 }
             };
+            // Of those that were kept, more may have ended; one failure is enough to make a new one.
+            let is_last = !(was_kept && std::mem::take(&mut may_be_kept));
             let spare = body.nothing().filter(|_| of == Use::Repeatable);
             let request = head(&endpoint.origin).map(|()| body);
             let mut failure = match endpoint.ask(link, request, of).await {
@@ -145,15 +147,13 @@ impl Site {
             };
             self.log(endpoint, failure.error());
             let unsent = failure.take_message().map(Request::into_body);
-            body = match unsent.or_else(|| spare.filter(|_| was_kept)) {
+            if unsent.is_some() && is_last {
+                tried.push(endpoint.clone());
+            }
+            body = match unsent.or_else(|| spare.filter(|_| !is_last)) {
                 Some(body) => body,
                 None => return Err(NoAnswer::Broke),
             };
-            if !was_kept {
-                tried.push(endpoint.clone());
-            }
-            // All that were kept may have ended.
-            may_be_kept = false;
         }
         Err(NoAnswer::Unreached)
     }
@@ -223,22 +223,40 @@ impl Endpoint {
         link: Link,
         request: Request<Sent>,
         of: Use,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Sent>>> {
+    ) -> Result<(Response<Incoming>, Option<Kept>), TrySendError<Request<Sent>>> {
         let mut sender = match link {
-            Link::Http2(mut sender) => return sender.try_send_request(request).await,
+            Link::Http2(mut sender) => {
+                let response = sender.try_send_request(request).await?;
+                return Ok((response, None));
+            }
             Link::Http1(sender) => sender,
         };
         let response = sender.try_send_request(request).await?;
-        if of != Use::Upgrade {
-            let endpoint = self.clone();
-            // Free again once the answer has been read.
-            tokio::spawn(async move {
-                if sender.ready().await.is_ok() {
-                    endpoint.lane().keep(sender);
-                }
-            });
+        let endpoint = self.clone();
+        let kept = (of != Use::Upgrade).then_some(Kept { sender, endpoint });
+        Ok((response, kept))
+    }
+}
+
+/// A connection that takes another request once its answer has been read. Dropping it before ends it.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    sender: http1::SendRequest<Sent>,
+    endpoint: Arc<Endpoint>,
+}
+
+impl Kept {
+    /// The answer has been read to its end.
+    pub(crate) fn free(mut self) {
+        if self.sender.is_ready() {
+            self.endpoint.lane().keep(self.sender);
+            return;
         }
-        Ok(response)
+        tokio::spawn(async move {
+            if self.sender.ready().await.is_ok() {
+                self.endpoint.lane().keep(self.sender);
+            }
+        });
     }
 }
 

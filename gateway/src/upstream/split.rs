@@ -42,7 +42,8 @@ pub(crate) struct Share {
 impl Split {
     /// At least one of the weights is not 0.
     pub(crate) fn new(of: &str, is_sticky: bool, shares: Box<[Share]>) -> Self {
-        let heaviest = shares.iter().max_by_key(|share| share.weight);
+        // Of equal ones the first.
+        let heaviest = shares.iter().rev().max_by_key(|share| share.weight);
         let heaviest = heaviest.map(|share| share.upstream.clone());
         for share in &shares {
             // The one that most requests go to fails together with what is behind all.

@@ -22,7 +22,10 @@ use gateway::{
 };
 use notes::{PATIENCE, contract};
 use prost_reflect::DescriptorPool;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 /// A gateway in this process, which ends with its handle.
@@ -101,8 +104,11 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
     in_time.unwrap_or_else(|_| panic!("not in time: {what}"));
 }
 
-/// An address at which nobody listens.
-async fn nowhere() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("bound")
+/// An address at which nobody listens, as long as the socket is kept.
+fn nowhere() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    let any = "127.0.0.1:0".parse().expect("an address");
+    socket.bind(any).expect("a port");
+    let address = socket.local_addr().expect("bound");
+    (socket, address)
 }

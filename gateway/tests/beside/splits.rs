@@ -230,7 +230,7 @@ async fn a_caller_stays_with_one_version() {
 #[tokio::test]
 async fn a_version_that_is_away_costs_nobody_an_answer() {
     let stable = Service::default();
-    let address = nowhere().await;
+    let (socket, address) = nowhere();
     let upstreams = [
         format!("stable={}", stable.serve().await),
         format!("next-version=http://{address}"),
@@ -251,6 +251,7 @@ async fn a_version_that_is_away_costs_nobody_an_answer() {
     let asked_for = world.get("/v1/notes/a").header("x-version", "next");
     assert_eq!(status(asked_for).await, 503);
     let canary = Service::default();
+    drop(socket);
     let _back = canary.serve_apart(address);
     let ask = async {
         while canary.calls.load(Ordering::SeqCst) == 0 {

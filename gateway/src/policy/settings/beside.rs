@@ -22,7 +22,7 @@ const MAX_WEIGHT: u32 = 1_000_000;
 
 /// What several upstreams share.
 #[derive(Clone, Debug)]
-pub(in crate::policy) struct SplitSettings {
+pub struct SplitSettings {
     /// A package, a service, `package.Service/Method` or `VERB template`.
     pub(in crate::policy) of: String,
     /// `FILE:line:column`
@@ -44,7 +44,7 @@ pub(in crate::policy) struct ShareSettings {
 
 /// What an old system serves.
 #[derive(Clone, Debug)]
-pub(in crate::policy) struct PrefixSettings {
+pub struct PrefixSettings {
     /// `/shop`, without a slash at its end.
     pub(in crate::policy) prefix: String,
     /// As `--upstream` or `--upstreams` name it.

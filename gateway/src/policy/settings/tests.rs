@@ -178,7 +178,10 @@ fn a_mistake_names_its_line_and_column() {
             "splits:\n  - of: a.B\n    upstreams: [{upstream: c, weight: 1}]\n  - of: /a.B\n    upstreams: [{upstream: c, weight: 1}]\n",
             "p.yaml:4:9: `a.B` is split at p.yaml:2:9 already",
         ),
-        ("prefixes:\n  - {prefix: /a, upstream: b}\n", "p.yaml:2:5: "),
+        (
+            "prefixes:\n  - {prefix: /a, upstream: b}\n",
+            "p.yaml:2:18: missing field `access`",
+        ),
         (
             "prefixes:\n  - {prefix: a, upstream: b, access: [public]}\n",
             "p.yaml:2:14: `a` is no prefix",
