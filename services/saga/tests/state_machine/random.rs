@@ -10,7 +10,7 @@ use saga::domain::{
     transition::{Operation, Transition},
 };
 
-use super::{Bench, compile, described};
+use crate::bench::{Bench, compile, described};
 
 /// A step, or one item of it.
 type Unit = (usize, Option<u32>);
