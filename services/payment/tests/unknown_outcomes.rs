@@ -4,7 +4,7 @@ mod world;
 
 use alone::{Engine, SagaCall, on_both_engines, reason};
 use contracts::caravan::payment::v1::{self as pb, PaymentStatus};
-use tonic::Code;
+use tonic::{Code, Status};
 
 use world::{EMPTY, Order, PRICE_MINOR, VISA, World, provider::Totals, step, wire::Mode};
 
@@ -39,6 +39,12 @@ const TAKEN: Totals = Totals {
     holds: 1,
 };
 
+/// The outcome is unknown: whoever asked is to ask again.
+#[track_caller]
+fn unavailable<T: std::fmt::Debug>(answer: Result<T, Status>) {
+    assert_eq!(answer.expect_err("no outcome").code(), Code::Unavailable);
+}
+
 async fn a_lost_answer_is_no_decline_and_asking_again_holds_once(engine: Engine) {
     let Some(world) = World::start(engine).await else {
         return;
@@ -46,8 +52,7 @@ async fn a_lost_answer_is_no_decline_and_asking_again_holds_once(engine: Engine)
     let (order, call) = (Order::by(VISA), SagaCall::new("authorize"));
     for mode in [Mode::Cut, Mode::AnswersLost] {
         world.wire.set(mode);
-        let refusal = world.authorize(&call, &order).await.expect_err("no answer");
-        assert_eq!(refusal.code(), Code::Unavailable, "{mode:?}");
+        unavailable(world.authorize(&call, &order).await);
         assert_eq!(world.status(&order).await, PaymentStatus::Pending);
     }
     world.wire.set(Mode::Whole);
@@ -75,14 +80,7 @@ async fn a_lost_decline_is_learnt_when_it_is_asked_again(engine: Engine) {
     };
     let (order, call) = (Order::by(EMPTY), SagaCall::new("authorize"));
     world.wire.set(Mode::AnswersLost);
-    assert_eq!(
-        world
-            .authorize(&call, &order)
-            .await
-            .expect_err("no answer")
-            .code(),
-        Code::Unavailable
-    );
+    unavailable(world.authorize(&call, &order).await);
     world.wire.set(Mode::Whole);
     let refusal = world.authorize(&call, &order).await.expect_err("no money");
     assert_eq!(reason(&refusal), "CARD_DECLINED");
@@ -95,26 +93,12 @@ async fn a_provider_in_trouble_is_asked_again(engine: Engine) {
     };
     let (order, call) = (Order::by(VISA), SagaCall::new("authorize"));
     world.wire.set(Mode::Trouble);
-    assert_eq!(
-        world
-            .authorize(&call, &order)
-            .await
-            .expect_err("in trouble")
-            .code(),
-        Code::Unavailable
-    );
+    unavailable(world.authorize(&call, &order).await);
     world.wire.set(Mode::Whole);
     world.authorize(&call, &order).await.expect("the card pays");
     world.wire.set(Mode::Trouble);
     let capture = step("capture", &call);
-    assert_eq!(
-        world
-            .capture(&capture, &order)
-            .await
-            .expect_err("in trouble")
-            .code(),
-        Code::Unavailable
-    );
+    unavailable(world.capture(&capture, &order).await);
     world.wire.set(Mode::Whole);
     world.capture(&capture, &order).await.expect("held");
     assert_eq!(world.provider.books(order.id).await, TAKEN);
@@ -128,14 +112,7 @@ async fn a_hold_whose_answer_was_lost_is_given_back(engine: Engine) {
     world.wire.set(Mode::AnswersLost);
     world.authorize(&call, &order).await.expect_err("no answer");
     assert_eq!(world.provider.books(order.id).await, HELD);
-    assert_eq!(
-        world
-            .void(&call, &order)
-            .await
-            .expect_err("no answer")
-            .code(),
-        Code::Unavailable
-    );
+    unavailable(world.void(&call, &order).await);
     world.wire.set(Mode::Whole);
     world
         .void(&call, &order)
@@ -208,14 +185,7 @@ async fn a_lost_answer_to_a_capture_takes_once(engine: Engine) {
     world.authorize(&call, &order).await.expect("the card pays");
     world.wire.set(Mode::AnswersLost);
     let capture = step("capture", &call);
-    assert_eq!(
-        world
-            .capture(&capture, &order)
-            .await
-            .expect_err("no answer")
-            .code(),
-        Code::Unavailable
-    );
+    unavailable(world.capture(&capture, &order).await);
     world.crash().await;
     world.wire.set(Mode::Whole);
     world.capture(&capture, &order).await.expect("taken before");
@@ -237,14 +207,7 @@ async fn a_lost_answer_to_a_void_gives_back_once(engine: Engine) {
     let (order, call) = (Order::by(VISA), SagaCall::new("authorize"));
     world.authorize(&call, &order).await.expect("the card pays");
     world.wire.set(Mode::AnswersLost);
-    assert_eq!(
-        world
-            .void(&call, &order)
-            .await
-            .expect_err("no answer")
-            .code(),
-        Code::Unavailable
-    );
+    unavailable(world.void(&call, &order).await);
     world.wire.set(Mode::Whole);
     world.void(&call, &order).await.expect("given back before");
     assert_eq!(world.provider.books(order.id).await, GIVEN_BACK);
@@ -269,14 +232,7 @@ async fn a_lost_answer_to_a_refund_sends_back_once(engine: Engine) {
         .await
         .expect("held");
     world.wire.set(Mode::AnswersLost);
-    assert_eq!(
-        world
-            .refund(&refund, &order)
-            .await
-            .expect_err("no answer")
-            .code(),
-        Code::Unavailable
-    );
+    unavailable(world.refund(&refund, &order).await);
     world.wire.set(Mode::Whole);
     world
         .refund(&refund, &order)
