@@ -13,7 +13,7 @@ use kit::{
     rest::Rest,
     shop::{Customer, PASSWORD},
 };
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tokio::sync::Mutex;
 use tonic::transport::Channel;
 
@@ -82,6 +82,8 @@ impl Who {
 pub(crate) struct People {
     pub(crate) owner: Customer,
     tokens: Vec<(Who, String)>,
+    /// What people log in with.
+    logins: Vec<(Who, Json)>,
     clients: Clients,
 }
 
@@ -109,11 +111,38 @@ impl People {
             let role = who.role().expect("staff");
             tokens.push((who, token(&staff(world, role).await)));
         }
+        let mut logins = Vec::new();
+        for (who, token) in tokens.iter().filter(|(who, _)| who.is_person()) {
+            let me = world
+                .anonymous()
+                .with_token(token)
+                .get("/v1/accounts/me")
+                .await;
+            let email = me.expect(200).json()["email"].clone();
+            let password = match who {
+                Who::Admin => secret(world, "admin-password"),
+                _ => PASSWORD.to_owned(),
+            };
+            logins.push((*who, json!({"email": email, "password": password})));
+        }
         Self {
             owner,
             tokens,
+            logins,
             clients: Clients::of(world).await,
         }
+    }
+
+    /// Logs somebody in anew whose sessions have ended.
+    pub(crate) async fn log_in(&mut self, world: &World, who: Who) {
+        let Some((_, login)) = self.logins.iter().find(|(person, _)| *person == who) else {
+            return;
+        };
+        let session = world.anonymous().post("/v1/sessions", login).await;
+        let token = session.expect(201).json()["accessToken"].clone();
+        let token = token.as_str().expect("a token").to_owned();
+        self.tokens.retain(|(held, _)| *held != who);
+        self.tokens.push((who, token));
     }
 
     /// The token that somebody shows who is no client; nobody shows none.
@@ -192,13 +221,16 @@ pub(crate) async fn staff(world: &World, role: &str) -> Rest {
 
 /// The token of a service of the mesh, by its own secret.
 pub(crate) async fn service_token(world: &World, service: &str) -> String {
-    let file = world
-        .mesh_home()
-        .join("secrets")
-        .join(format!("{service}-client"));
-    let secret = fs::read_to_string(file).expect("each service has a secret");
+    let secret = secret(world, &format!("{service}-client"));
     let identity = &mut OAuthServiceClient::new(wire::channel(world, "identity"));
-    client_token(identity, service, secret.trim(), "").await
+    client_token(identity, service, &secret, "").await
+}
+
+/// A secret of the mesh.
+fn secret(world: &World, name: &str) -> String {
+    let file = world.mesh_home().join("secrets").join(name);
+    let secret = fs::read_to_string(file).expect("made at the start");
+    secret.trim().to_owned()
 }
 
 async fn client_token(
