@@ -35,6 +35,9 @@ struct Options {
     /// Not on PostgreSQL.
     #[arg(long)]
     no_postgres: bool,
+    /// Not on SQLite.
+    #[arg(long)]
+    no_sqlite: bool,
     #[command(flatten)]
     sagas: sagas::SagaOptions,
     #[command(flatten)]
@@ -58,10 +61,12 @@ impl Options {
     }
 
     fn engines(&self) -> impl Iterator<Item = Engine> {
-        let postgres = !self.no_postgres;
-        [Engine::Sqlite, Engine::Postgres]
-            .into_iter()
-            .filter(move |engine| postgres || *engine == Engine::Sqlite)
+        let engines = [
+            (Engine::Sqlite, !self.no_sqlite),
+            (Engine::Postgres, !self.no_postgres),
+        ];
+        let wanted = |(engine, wanted): (Engine, bool)| wanted.then_some(engine);
+        engines.into_iter().filter_map(wanted)
     }
 
     /// Those of a section's numbers that are asked for.

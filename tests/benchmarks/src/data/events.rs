@@ -1,6 +1,7 @@
 //! Events from one service to one consumer: outbox, relay, broker, inbox, effect.
 
 use std::{
+    process,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -22,7 +23,7 @@ use super::{
     history,
     tables::{any_account, enter, open, total},
 };
-use crate::load;
+use crate::{load, machine};
 
 /// Callers that make events at the same time.
 const CALLERS: usize = 128;
@@ -40,6 +41,8 @@ pub(super) struct Flow {
     /// Events that had their effect, and how long that took from the first commit to the last effect.
     pub(super) events: i64,
     pub(super) took: Duration,
+    /// CPU seconds of this process for each of them: publisher, relay and consumer together.
+    pub(super) cpu_s: f64,
 }
 
 /// A publisher and a consumer with a database each, in one process, and a broker.
@@ -58,7 +61,7 @@ pub(super) async fn run(engine: Engine, history: u64, length: Duration) -> Flow 
     let mut latencies = pair.one_at_a_time().await;
     latencies.sort_unstable();
     let before = *pair.effects.borrow();
-    let began = Instant::now();
+    let (began, cpu_before_s) = (Instant::now(), machine::cpu_s(process::id()));
     let publisher = pair.publisher.clone();
     let one = move || {
         let db = publisher.clone();
@@ -73,6 +76,7 @@ pub(super) async fn run(engine: Engine, history: u64, length: Duration) -> Flow 
         .expect("all events have had their effect")
         .expect("the consumer runs");
     let took = began.elapsed();
+    let cpu_s = load.each(machine::cpu_s(process::id()) - cpu_before_s);
     within(
         DRAINED_WITHIN,
         "every event had its effect once",
@@ -89,6 +93,7 @@ pub(super) async fn run(engine: Engine, history: u64, length: Duration) -> Flow 
         latencies,
         events,
         took,
+        cpu_s,
     }
 }
 

@@ -62,16 +62,17 @@ pub(super) fn events(fsyncs_per_s: f64, flows: &[Flow]) -> String {
     let mut text = format!(
         "Events from a commit to their committed effect in another service; an fsync takes {fsync_ms:.2} ms.\n\n"
     );
-    text += "| events in the outbox before | idle p50 | idle p99 | events/s end to end |\n";
-    text += "| ---: | ---: | ---: | ---: |\n";
+    text += "| events in the outbox before | idle p50 | idle p99 | events/s end to end | CPU per event |\n";
+    text += "| ---: | ---: | ---: | ---: | ---: |\n";
     for flow in flows {
         let _ = writeln!(
             text,
-            "| {} | {:.2} ms | {:.2} ms | {:.0} |",
+            "| {} | {:.2} ms | {:.2} ms | {:.0} | {:.0} us |",
             flow.history,
             percentile(&flow.latencies, 50),
             percentile(&flow.latencies, 99),
             flow.events as f64 / flow.took.as_secs_f64(),
+            flow.cpu_s * 1e6,
         );
     }
     text
