@@ -8,6 +8,7 @@
 mod batch;
 mod checkpoint;
 mod claim;
+pub(crate) mod deferred;
 mod error;
 mod hold;
 mod link;
@@ -15,7 +16,6 @@ mod metrics;
 mod migrations;
 mod once;
 mod open;
-pub(crate) mod parting;
 mod pool;
 mod postgres;
 mod read;

@@ -11,7 +11,7 @@ use tokio::{sync::Notify, task::JoinHandle};
 use super::{
     Error,
     batch::{Batches, Claim},
-    error, metrics, parting,
+    deferred, error, metrics,
     pool::{Lease, Pool, State},
     tx::{Notes, Tx},
 };
@@ -104,7 +104,7 @@ impl Writers {
                     }
                     Error::Conflict.into()
                 }
-                Ok(value) => match self.commit(begun, &notes.take_parting()).await {
+                Ok(value) => match self.commit(begun, &notes.take_deferred()).await {
                     Ok(()) => {
                         metrics::commit();
                         metrics::unit();
@@ -138,7 +138,7 @@ impl Writers {
             if !ahead {
                 let begin = match lease.waited {
                     Some(_) => "BEGIN",
-                    None => parting::BEGIN_FIRST,
+                    None => deferred::BEGIN_FIRST,
                 };
                 match lease.link().execute_unprepared(begin).await {
                     Ok(_) => {}
@@ -182,7 +182,7 @@ impl Drop for Writers {
 }
 
 async fn end(lease: Lease, events: &[String], how: &str, state: State) -> Result<(), DbErr> {
-    let sql = parting::then(events, how);
+    let sql = deferred::then(events, how);
     match lease.link().execute_unprepared(&sql).await {
         Ok(_) => {
             lease.give_back(state);

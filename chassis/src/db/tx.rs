@@ -10,10 +10,9 @@ use sea_orm::{
 };
 
 use super::{
-    Error,
+    Error, deferred,
     error::{is_connection_broken, is_lost_race},
     link::Link,
-    parting,
 };
 
 /// A unit of work that is under way. Store functions take `&Tx`.
@@ -38,7 +37,7 @@ pub(super) struct Notes {
     /// The transaction holds the claim of the unit's event already.
     claimed: bool,
     /// To be written with the commit, as JSON. On PostgreSQL.
-    parting: Mutex<Vec<String>>,
+    deferred: Mutex<Vec<String>>,
 }
 
 impl Notes {
@@ -66,9 +65,9 @@ impl Notes {
     }
 
     /// Takes the events that are to be written with the commit.
-    pub(super) fn take_parting(&self) -> Vec<String> {
-        let mut parting = self.parting.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut parting)
+    pub(super) fn take_deferred(&self) -> Vec<String> {
+        let mut deferred = self.deferred.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut deferred)
     }
 
     /// A handle that the unit kept is of no use from now on.
@@ -110,26 +109,26 @@ impl Tx {
     }
 
     /// Whether an event with a payload of so many bytes is left to the commit: a small one, on PostgreSQL.
-    pub(crate) fn parts_with(&self, payload_bytes: usize) -> bool {
-        payload_bytes <= parting::MAX_PAYLOAD_BYTES
+    pub(crate) fn defers(&self, payload_bytes: usize) -> bool {
+        payload_bytes <= deferred::MAX_PAYLOAD_BYTES
             && self.get_database_backend() == DbBackend::Postgres
     }
 
     /// Leaves an event to the commit.
-    pub(crate) fn part_with(&self, event: parting::Event<'_>) -> Result<(), Error> {
+    pub(crate) fn defer(&self, event: deferred::Event<'_>) -> Result<(), Error> {
         let json = serde_json::to_string(&event);
         let json = json.map_err(|error| Error::Corrupt(error.to_string()))?;
-        let parting = self.notes.parting.lock();
-        parting.unwrap_or_else(PoisonError::into_inner).push(json);
+        let deferred = self.notes.deferred.lock();
+        deferred.unwrap_or_else(PoisonError::into_inner).push(json);
         self.notes.changed.store(true, Relaxed);
         Ok(())
     }
 
     /// Writes the events that were left to the commit, so that others can stand behind them.
-    pub(crate) async fn write_parting(&self) -> Result<(), DbErr> {
-        let events = self.notes.take_parting();
+    pub(crate) async fn write_deferred(&self) -> Result<(), DbErr> {
+        let events = self.notes.take_deferred();
         if !events.is_empty() {
-            let sql = parting::then(&events, "");
+            let sql = deferred::then(&events, "");
             self.execute_unprepared(&sql).await?;
         }
         Ok(())

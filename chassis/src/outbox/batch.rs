@@ -68,6 +68,7 @@ impl Envelope {
 /// The database's own.
 pub async fn append_all(tx: &Tx, envelopes: Vec<&Envelope>) -> Result<(), Error> {
     use sea_orm::ConnectionTrait as _;
+    tx.write_deferred().await?;
     for chunk in envelopes.chunks(MAX_ROWS) {
         // Powers of two: each statement is prepared once.
         let mut rest = chunk;

@@ -32,7 +32,7 @@ pub(crate) use verify::verify;
 
 use crate::{
     clock, context,
-    db::{Error, Tx},
+    db::{Error, Tx, deferred},
     status, telemetry,
 };
 
@@ -51,6 +51,11 @@ pub async fn append<M: ReflectMessage>(tx: &Tx, event: &M) -> Result<(), Error> 
         payload: event.encode_to_vec(),
         ..Row::of(event)?
     };
+    if tx.defers(row.payload.len()) {
+        row.defer(tx)?;
+        tx.note_event();
+        return Ok(());
+    }
     insert(tx, row).await.map(drop)
 }
 
@@ -99,10 +104,26 @@ impl Row<'_> {
             at_us: clock::now_us(),
         })
     }
+
+    fn defer(&self, tx: &Tx) -> Result<(), Error> {
+        let request_id = context::current().map(|context| context.request_id.to_string());
+        tx.defer(deferred::Event {
+            event_id: Uuid::now_v7(),
+            event_type: &self.event_type,
+            subject: &self.subject,
+            aggregate_id: &self.aggregate_id,
+            payload: &self.payload,
+            traceparent: telemetry::traceparent().as_deref(),
+            request_id: request_id.as_deref(),
+            occurred_at_us: self.at_us,
+            origin: *ORIGIN,
+        })
+    }
 }
 
 /// Whether the row was new: its aggregate had no such version.
 async fn insert(tx: &Tx, row: Row<'_>) -> Result<bool, Error> {
+    tx.write_deferred().await?;
     let request_id = context::current().map(|context| context.request_id.to_string());
     let inserted = tx
         .execute_raw(tx.statement(
