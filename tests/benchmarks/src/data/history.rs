@@ -4,19 +4,20 @@ use chassis::db::{Db, Error};
 use sea_orm::{ConnectionTrait, Statement};
 
 /// Rows of one unit of work.
-const PIECE: u64 = 25_000;
+const PIECE: u64 = 10_000;
 /// When they happened, in microseconds since 1970: years ago.
 const LONG_AGO_US: i64 = 1_600_000_000_000_000;
 
 /// Fills the outbox with this many events.
 pub(super) async fn fill(db: &Db, events: u64) {
     let mut filled = 0;
+    // Ids in the order of time, as those of services are.
     while filled < events {
         let piece = PIECE.min(events - filled);
         let sql = format!(
             "INSERT INTO outbox (event_id, event_type, subject, aggregate_id, payload, occurred_at_us, sent_at_us) \
              WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {piece}) \
-             SELECT randomblob(16), 'caravan.inventory.v1.StockAdjusted', 'inventory.stock.adjusted.v1', \
+             SELECT unhex(printf('%016x', {filled} + i) || hex(randomblob(8))), 'caravan.inventory.v1.StockAdjusted', 'inventory.stock.adjusted.v1', \
              'sku-' || (i % 1000), randomblob(24), {LONG_AGO_US} + i, {LONG_AGO_US} + i FROM n"
         );
         let sql = &sql;
