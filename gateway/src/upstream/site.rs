@@ -194,7 +194,8 @@ impl Endpoint {
     async fn link(&self, is_http2: bool, may_be_kept: bool) -> Result<(Link, bool), Broken> {
         if is_http2 {
             let mut shared = self.lane().shared.lock().await;
-            if let Some(sender) = shared.as_ref().filter(|sender| !sender.is_closed()) {
+            let open = shared.as_ref().filter(|sender| !sender.is_closed());
+            if let Some(sender) = open.filter(|_| may_be_kept) {
                 return Ok((Link::Http2(sender.clone()), true));
             }
             let sender = http2_over(self.connect(HTTP2).await?).await?;

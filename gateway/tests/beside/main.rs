@@ -1,5 +1,6 @@
 //! What stands beside the services of a contract: other versions of them, and old systems that speak plain HTTP.
 
+mod bodies;
 #[path = "../notes/mod.rs"]
 mod notes;
 mod old;

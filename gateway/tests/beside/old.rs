@@ -165,7 +165,12 @@ impl Old {
             }
             "refuses" => Err(io::ErrorKind::Other.into()),
             "breaks" => {
-                let pieces = stream::iter([Ok(Bytes::from("begun")), Err(Error::from("broken"))]);
+                let broken = stream::once(async {
+                    // What came before goes out first.
+                    tokio::task::yield_now().await;
+                    Err(Error::from("broken"))
+                });
+                let pieces = stream::iter([Ok(Bytes::from("begun"))]).chain(broken);
                 Ok(Response::new(flow(pieces)))
             }
             "socket" => Ok(socket(request)),

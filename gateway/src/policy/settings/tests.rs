@@ -200,7 +200,7 @@ fn a_mistake_names_its_line_and_column() {
         ),
         (
             "prefixes:\n  - {prefix: /a, upstream: b, access: [public], deadline: 0s}\n",
-            "p.yaml:2:61: `0s` is no time",
+            "p.yaml:2:59: `0s` is no time",
         ),
         ("rates: {read: 5/s\n", "p.yaml:"),
         ("rates: [\n", "p.yaml:"),
