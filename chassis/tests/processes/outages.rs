@@ -12,9 +12,30 @@ use crate::{
 /// How long somebody is away. The pause is what is tested.
 const OUTAGES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_broker_is_away_for_5_and_for_30_seconds() {
-    let mut pair = Pair::start(Engine::Sqlite).await.expect("always there");
+/// Runs a test on both engines. Each is mostly waiting.
+macro_rules! on_both_engines {
+    ($($name:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(kit::Engine::Sqlite).await; })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(kit::Engine::Postgres).await; })*
+        }
+    };
+}
+
+on_both_engines! {
+    the_broker_is_away_for_5_and_for_30_seconds
+    the_consumer_is_away_for_5_and_for_30_seconds
+    the_publisher_is_away_for_5_and_for_30_seconds
+}
+
+async fn the_broker_is_away_for_5_and_for_30_seconds(engine: Engine) {
+    let Some(mut pair) = Pair::start(engine).await else {
+        return;
+    };
     for outage in OUTAGES {
         pair.flows(100).await;
         pair.nats.kill();
@@ -25,18 +46,18 @@ async fn the_broker_is_away_for_5_and_for_30_seconds() {
     pair.settles(0).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_consumer_is_away_for_5_and_for_30_seconds() {
-    away(CONSUMER).await;
+async fn the_consumer_is_away_for_5_and_for_30_seconds(engine: Engine) {
+    away(engine, CONSUMER).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_publisher_is_away_for_5_and_for_30_seconds() {
-    away(PUBLISHER).await;
+async fn the_publisher_is_away_for_5_and_for_30_seconds(engine: Engine) {
+    away(engine, PUBLISHER).await;
 }
 
-async fn away(side: usize) {
-    let mut pair = Pair::start(Engine::Sqlite).await.expect("always there");
+async fn away(engine: Engine, side: usize) {
+    let Some(mut pair) = Pair::start(engine).await else {
+        return;
+    };
     for outage in OUTAGES {
         pair.flows(100).await;
         pair.kill(side);
