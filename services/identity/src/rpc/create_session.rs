@@ -45,7 +45,7 @@ pub(super) async fn handle(
     );
     rpc.db
         .write(|tx| async move {
-            store::sessions::insert(&tx, session, rpc.tokens.moment(now)).await?;
+            store::sessions::insert(&tx, session).await?;
             let entry = Entry::by_owner(Action::Login, session.account).with(session.id);
             Ok::<_, Error>(store::audit::append(&tx, entry).await?)
         })

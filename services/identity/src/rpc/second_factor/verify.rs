@@ -94,7 +94,7 @@ async fn attempt(
             }
             let session =
                 Session::begin(Uuid::now_v7(), id, challenge.client, secret.to_vec(), now);
-            store::sessions::insert(&tx, &session, rpc.tokens.moment(now)).await?;
+            store::sessions::insert(&tx, &session).await?;
             let entry = Entry::by_owner(Action::Login, id).with(session.id);
             store::audit::append(&tx, entry).await?;
             Ok(Outcome::In(Box::new(session), account))
