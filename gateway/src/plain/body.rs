@@ -43,6 +43,8 @@ pub(crate) struct Progress(Mutex<State>);
 struct State {
     /// When something went out.
     last: Instant,
+    /// Whether the client is to send more now.
+    is_client_asked: bool,
     /// What is wrong with it.
     fault: Option<Problem>,
 }
@@ -52,24 +54,24 @@ impl Progress {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn last(&self) -> Instant {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).last
-    }
-
     /// What the client did wrong, where that is why a request ended.
     pub(super) fn fault(&self) -> Option<Problem> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.fault.take()
     }
 
-    /// Ends when nothing has gone out for so long: the upstream is waited for.
+    /// Ends when the upstream has been waited for so long since something went out. The time that the client takes does not count.
     pub(super) async fn stands_still(&self, longest: Duration) {
         loop {
-            let until = self.last() + longest;
-            if until <= Instant::now() {
-                return;
+            let (until, is_client_asked) = {
+                let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                (state.last + longest, state.is_client_asked)
+            };
+            match (until <= Instant::now(), is_client_asked) {
+                (true, false) => return,
+                (true, true) => sleep(longest).await,
+                (false, _) => sleep_until(until).await,
             }
-            sleep_until(until).await;
         }
     }
 }
@@ -89,6 +91,7 @@ impl Sent {
         }
         let progress = Arc::new(Progress(Mutex::new(State {
             last: Instant::now(),
+            is_client_asked: false,
             fault: None,
         })));
         let sent = Self {
@@ -144,13 +147,17 @@ impl Body for Sent {
             return Poll::Ready(None);
         };
         let Poll::Ready(frame) = Pin::new(body).poll_frame(context) else {
+            this.progress.change(|state| state.is_client_asked = true);
             return match this.poll_pause(context) {
                 Poll::Ready(()) => Poll::Ready(Some(Err(this.fail(too_slow())))),
                 Poll::Pending => Poll::Pending,
             };
         };
         this.pause = None;
-        this.progress.change(|state| state.last = Instant::now());
+        this.progress.change(|state| {
+            state.last = Instant::now();
+            state.is_client_asked = false;
+        });
         Poll::Ready(match frame {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
@@ -187,6 +194,8 @@ pub(super) struct Passed {
     body: Incoming,
     /// The connection that it comes over.
     kept: Option<Kept>,
+    /// Why it ends before its end.
+    broken: Option<Broken>,
     _place: Place,
     _open: OpenStream,
 }
@@ -196,6 +205,7 @@ impl Passed {
         let mut passed = Self {
             body,
             kept,
+            broken: None,
             _place: place,
             _open: OpenStream::new(),
         };
@@ -221,17 +231,28 @@ impl Body for Passed {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        match &frame {
-            Some(Ok(_)) => self.free(),
-            Some(Err(_)) => self.kept = None,
+        if let Some(broken) = self.broken.take() {
+            return Poll::Ready(Some(Err(broken)));
+        }
+        Poll::Ready(match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            Some(Ok(frame)) => {
+                self.free();
+                Some(Ok(frame))
+            }
+            Some(Err(error)) => {
+                self.kept = None;
+                self.broken = Some(error.into());
+                // What came before goes out first: with the error the connection drops what it has not sent.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             None => {
                 if let Some(kept) = self.kept.take() {
                     kept.free();
                 }
+                None
             }
-        }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        })
     }
 
     fn is_end_stream(&self) -> bool {
