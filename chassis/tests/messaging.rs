@@ -6,7 +6,7 @@ mod support;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -27,6 +27,7 @@ use support::{
     mesh::{Mesh, adjust, counting},
     number, reaches, value,
 };
+use tokio::sync::Semaphore;
 
 /// A failure with the code that a test chose.
 #[derive(Debug, thiserror::Error)]
@@ -253,4 +254,55 @@ async fn events_that_are_appended_together_say_who_wrote_them() {
     // A relay would leave those of another process lying for two seconds.
     let sql = "SELECT COUNT(*) AS n FROM outbox WHERE origin IS NOT NULL";
     assert_eq!(number(&db, sql, []).await, 5);
+}
+
+/// What an interrupted session left in hand is still this replica's.
+async fn what_is_in_hand_is_handled_after_an_interruption(engine: Engine) {
+    let Some((db, _url)) = database(engine).await else {
+        return;
+    };
+    let mesh = Mesh::start().await;
+    mesh.relay(&db).await;
+    let (gate, in_hand) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicU64::new(0)));
+    let (opened, counter, effects) = (gate.clone(), in_hand.clone(), db.clone());
+    let slow = consumer("slow", move |delivery: Delivery<StockAdjusted>| {
+        let (gate, in_hand, db) = (opened.clone(), counter.clone(), effects.clone());
+        async move {
+            in_hand.fetch_add(1, Relaxed);
+            let _passed = gate.acquire().await;
+            let sku = &delivery.message.sku;
+            db.claim(&delivery, |tx| async move { add(&tx, sku, 1).await })
+                .await
+        }
+    });
+    mesh.consume(&db, slow).await;
+    let in_hands = async |count: u64| {
+        until("the events are in hand", || async {
+            match in_hand.load(Relaxed) {
+                now if now >= count => Ok(()),
+                now => Err(now),
+            }
+        })
+        .await;
+    };
+    adjust(&db, "before", 1).await.expect("kept");
+    in_hands(1).await;
+    let stream = mesh.jetstream.get_stream("INVENTORY").await.expect("there");
+    let deleted = stream.delete_consumer("ordering-slow").await;
+    deleted.expect("it was there");
+    adjust(&db, "after", 1).await.expect("kept");
+    in_hands(2).await;
+    gate.add_permits(1);
+    reaches(&db, "before", 1).await;
+    reaches(&db, "after", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_hand_is_handled_after_an_interruption_on_sqlite() {
+    what_is_in_hand_is_handled_after_an_interruption(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_hand_is_handled_after_an_interruption_on_postgres() {
+    what_is_in_hand_is_handled_after_an_interruption(Engine::Postgres).await;
 }

@@ -51,6 +51,21 @@ impl Standing {
         .await
     }
 
+    /// Where the consumer stands, as long as `epoch` is its newest.
+    ///
+    /// # Errors
+    /// As [`Standing::take_over`].
+    pub(super) async fn at(db: &Db, consumer: &str, epoch: i64) -> Result<Self, Error> {
+        let connection = db.read();
+        let statement = Statement::from_sql_and_values(
+            connection.get_database_backend(),
+            "SELECT epoch, archive_position, complete_until_us FROM consumers WHERE consumer = $1 AND epoch = $2",
+            [consumer.into(), epoch.into()],
+        );
+        let standing = Self::find_by_statement(statement).one(connection).await?;
+        standing.ok_or(Error::Superseded)
+    }
+
     /// Notes that a process begins at `place`, with events in hand until `until`. Answers how many have begun one after
     /// another since what the first of them had in hand is not settled.
     pub(super) async fn begin_at(

@@ -81,9 +81,7 @@ impl Session<'_> {
     pub(super) async fn run(&self) -> Result<End, BoxError> {
         let publisher = self.subject.split('.').next().unwrap_or_default();
         let stream = stream::ensure_until_done(self.jetstream, publisher).await;
-        let standing =
-            Standing::take_over(self.turn.db, self.turn.consumer, self.turn.epoch()).await?;
-        self.turn.raised(standing.epoch);
+        let standing = self.turn.standing().await?;
         let attached = self.attach(&stream).await?;
         let behind = !self.caught_up && (!standing.is_complete() || attached.gap);
         let mut behind = behind.then_some(self.archive).flatten();

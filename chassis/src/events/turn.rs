@@ -7,12 +7,13 @@
 use std::{
     future::Future,
     pin::pin,
-    sync::atomic::{AtomicI64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
     time::Duration,
 };
 
 use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
 
+use super::catch_up::Standing;
 use crate::db::{Db, Error, Hold};
 
 /// How often a replica looks whether it is asked, and whether it is still the one.
@@ -34,6 +35,7 @@ pub(super) struct Turn<'a> {
     hold: Option<Hold>,
     /// The newest epoch that is ours, or that was there when the turn began.
     epoch: AtomicI64,
+    has_begun: AtomicBool,
 }
 
 /// What stands about a turn.
@@ -61,6 +63,7 @@ impl<'a> Turn<'a> {
             consumer,
             hold,
             epoch: epoch.into(),
+            has_begun: AtomicBool::new(false),
         }
     }
 
@@ -68,9 +71,19 @@ impl<'a> Turn<'a> {
         self.epoch.load(Relaxed)
     }
 
-    /// Notes that this replica has raised the epoch.
-    pub(super) fn raised(&self, epoch: i64) {
-        self.epoch.store(epoch, Relaxed);
+    /// Where the consumer stands. The first time the epoch is raised, and once in a turn only: what a session that broke has left
+    /// in the queues is still claimed by it.
+    ///
+    /// # Errors
+    /// [`Error::Superseded`] where another replica has taken over since, or the database's own.
+    pub(super) async fn standing(&self) -> Result<Standing, Error> {
+        if self.has_begun.load(Relaxed) {
+            return Standing::at(self.db, self.consumer, self.epoch()).await;
+        }
+        let standing = Standing::take_over(self.db, self.consumer, self.epoch()).await?;
+        self.epoch.store(standing.epoch, Relaxed);
+        self.has_begun.store(true, Relaxed);
+        Ok(standing)
     }
 
     /// Answers whoever asks, until the turn is over.
