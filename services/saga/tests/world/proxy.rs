@@ -135,11 +135,19 @@ impl Session {
                 let statement = texts.nth(1).unwrap_or_default();
                 self.touched |= self.writing.contains(statement);
             }
-            b'Q' => match texts.next().unwrap_or_default() {
-                b"COMMIT" => return std::mem::take(&mut self.touched),
-                b"ROLLBACK" | b"BEGIN" => self.touched = false,
-                sql => self.touched |= changes_saga(sql),
-            },
+            b'Q' => {
+                let sql = texts.next().unwrap_or_default();
+                // Events may come along in front, and the next transaction behind.
+                let last = sql.rsplit(|byte| *byte == b';').next();
+                let last = last.unwrap_or_default().trim_ascii_start();
+                if last.starts_with(b"COMMIT") {
+                    return std::mem::take(&mut self.touched);
+                }
+                match last.starts_with(b"ROLLBACK") || last.starts_with(b"BEGIN") {
+                    true => self.touched = false,
+                    false => self.touched |= changes_saga(sql),
+                }
+            }
             _ => {}
         }
         false
